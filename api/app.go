@@ -1,0 +1,131 @@
+package api
+
+import (
+	"context"
+	"io"
+	"time"
+)
+
+// App is a program the platform runs: n replicas of a release behind the edge.
+type App struct {
+	Meta
+	Spec   AppSpec   `json:"spec"`
+	Status AppStatus `json:"status"`
+}
+
+// AppSpec is what a user asks of an app. A change of anything but Replicas makes a release.
+type AppSpec struct {
+	Image    string            `json:"image,omitempty" doc:"image reference; either this or source"`
+	Source   string            `json:"source,omitempty" doc:"id of an uploaded source folder (src-...)"`
+	Port     int               `json:"port,omitempty" minimum:"0" maximum:"65535" doc:"where the program listens; given to it as PORT; 8080 when 0"`
+	Size     string            `json:"size,omitempty" enum:",nano,micro,small,medium,large" doc:"micro when empty"`
+	Replicas *int              `json:"replicas,omitempty" minimum:"0" maximum:"50" doc:"1 when absent"`
+	Health   string            `json:"health,omitempty" doc:"path that answers 2xx or 3xx when ready; empty: accepting TCP is enough"`
+	Env      map[string]string `json:"env,omitempty"`
+	Database string            `json:"database,omitempty" doc:"name of a database in the project, given as DATABASE_URL"`
+	Restart  int64             `json:"restart,omitempty" doc:"grows with each restart asked for"`
+}
+
+// AppStatus is how the app does.
+type AppStatus struct {
+	Status
+	URL      string    `json:"url,omitempty"`
+	Release  int       `json:"release" doc:"number of the release that serves; 0: none yet"`
+	Target   int       `json:"target,omitempty" doc:"number of the release being deployed"`
+	Replicas []Replica `json:"replicas"`
+	Failure  *Failure  `json:"failure,omitempty" doc:"why the last deploy failed"`
+	Restarts int       `json:"restarts" doc:"times the platform brought a replica back"`
+}
+
+// Replica is one running copy.
+type Replica struct {
+	ID      string `json:"id"`
+	Phase   Phase  `json:"phase"`
+	Reason  string `json:"reason"`
+	Release int    `json:"release"`
+}
+
+// Failure is why a deploy failed: one sentence and the last log lines.
+type Failure struct {
+	Release int       `json:"release"`
+	Reason  string    `json:"reason"`
+	Log     []string  `json:"log" doc:"last lines of the build's or the program's log"`
+	At      time.Time `json:"at"`
+}
+
+// Release is an immutable numbered deploy of an app.
+type Release struct {
+	Number    int       `json:"number"`
+	Image     string    `json:"image" doc:"id of the image, empty while it is being built"`
+	Spec      AppSpec   `json:"spec"`
+	State     string    `json:"state" enum:"building,deploying,serving,superseded,failed"`
+	Reason    string    `json:"reason"`
+	CreatedAt time.Time `json:"createdAt"`
+	By        string    `json:"by"`
+}
+
+// Apps are a project's apps.
+type Apps interface {
+	Resource[App, AppSpec]
+	// Releases answers newest first. NotFound.
+	Releases(ctx context.Context, project, name string) (List[Release], error)
+	// Rollback deploys the image and settings of an earlier release as a new one. to 0: the newest that served before this one.
+	// NotFound: the app or the release. Conflict: nothing to go back to, or the release never served.
+	Rollback(ctx context.Context, project, name string, to int) (App, error)
+}
+
+// Source is an uploaded folder (an app's source, a function's code), stored by content.
+type Source struct {
+	ID   string `json:"id" doc:"src- and the SHA-256 of the content"`
+	Size int64  `json:"size" doc:"bytes"`
+}
+
+// MaxSourceBytes bounds an uploaded source.
+const MaxSourceBytes = 256 << 20
+
+// Sources takes folders as an uncompressed or gzip-compressed tar, and functions' single files in a tar too.
+type Sources interface {
+	// Put stores the tar. Invalid: no tar, over MaxSourceBytes, or a path that leaves the folder.
+	Put(ctx context.Context, project string, content io.Reader) (Source, error)
+}
+
+// Database is a managed server of a project.
+type Database struct {
+	Meta
+	Spec   DatabaseSpec   `json:"spec"`
+	Status DatabaseStatus `json:"status"`
+}
+
+// DatabaseSpec is what a user asks of a database. Only Size can change.
+type DatabaseSpec struct {
+	Engine       string `json:"engine" enum:"postgres" doc:"which server"`
+	Size         string `json:"size,omitempty" enum:",nano,micro,small,medium,large" doc:"micro when empty"`
+	StorageBytes int64  `json:"storageBytes,omitempty" minimum:"0" doc:"1 GiB when 0; billed, not enforced where the engine cannot"`
+}
+
+// DatabaseStatus is how the database does.
+type DatabaseStatus struct {
+	Status
+	Version      string `json:"version,omitempty"`
+	Host         string `json:"host,omitempty" doc:"from the laptop"`
+	Port         int    `json:"port,omitempty"`
+	InternalHost string `json:"internalHost,omitempty" doc:"in the project's network"`
+	InternalPort int    `json:"internalPort,omitempty"`
+	SizeBytes    int64  `json:"sizeBytes" doc:"observed size of the data"`
+	Restarts     int    `json:"restarts"`
+}
+
+// Credentials let a client into a database.
+type Credentials struct {
+	User        string `json:"user"`
+	Password    string `json:"password"`
+	URL         string `json:"url" doc:"from the laptop"`
+	InternalURL string `json:"internalUrl" doc:"from apps, functions and instances of the project"`
+}
+
+// Databases are a project's databases.
+type Databases interface {
+	Resource[Database, DatabaseSpec]
+	// Credentials. NotFound. Conflict: not running yet.
+	Credentials(ctx context.Context, project, name string) (Credentials, error)
+}

@@ -1,0 +1,238 @@
+package api
+
+import (
+	"context"
+	"io"
+	"time"
+)
+
+// Usage is one metered quantity over an interval of billing time. It is stored; money is computed from it.
+type Usage struct {
+	ID         string            `json:"id"`
+	Project    string            `json:"project"`
+	Service    string            `json:"service" doc:"instances, apps, databases, functions, ..."`
+	Resource   string            `json:"resource" doc:"name"`
+	ResourceID string            `json:"resourceId"`
+	Meter      string            `json:"meter" doc:"as instance-seconds:small"`
+	Run        string            `json:"run,omitempty" doc:"id of the run; minimums apply per run"`
+	Quantity   int64             `json:"quantity" doc:"in the meter's stored unit (ms, MB-ms, byte-ms, requests)"`
+	Start      time.Time         `json:"start"`
+	End        time.Time         `json:"end" doc:"exclusive"`
+	Open       bool              `json:"open,omitempty" doc:"still running; quantity is up to now"`
+	Tags       map[string]string `json:"tags,omitempty"`
+}
+
+// UsageQuery filters usage. Zero fields do not filter; To is exclusive.
+type UsageQuery struct {
+	Project, Resource string
+	From, To          time.Time
+	Page
+}
+
+// BillQuery says which bill. Zero From and To mean the current period (calendar month UTC, billing time).
+type BillQuery struct {
+	Project  string // empty: all the actor may see
+	By       string // "", service, resource, model, project, day
+	Book     string // "": nuage
+	From, To time.Time
+}
+
+// Bill is an invoice: Total is the sum of the lines' costs to the last digit.
+type Bill struct {
+	Currency    string     `json:"currency"`
+	Book        string     `json:"book"`
+	PeriodStart time.Time  `json:"periodStart"`
+	PeriodEnd   time.Time  `json:"periodEnd" doc:"exclusive"`
+	Total       string     `json:"total"`
+	Lines       []BillLine `json:"lines"`
+	Note        string     `json:"note,omitempty"`
+}
+
+// BillLine is one charge: quantity x unit price, rounded once, half to even, at 6 decimals.
+type BillLine struct {
+	Project    string `json:"project"`
+	Service    string `json:"service"`
+	Model      string `json:"model" enum:"iaas,paas,faas,"`
+	Resource   string `json:"resource"`
+	ResourceID string `json:"resourceId"`
+	Meter      string `json:"meter"`
+	Quantity   string `json:"quantity" doc:"decimal, in unit"`
+	Unit       string `json:"unit"`
+	UnitPrice  string `json:"unitPrice" doc:"decimal USD"`
+	Cost       string `json:"cost" doc:"decimal USD, 6 decimals"`
+	Note       string `json:"note"`
+	Day        string `json:"day,omitempty" doc:"YYYY-MM-DD with by=day"`
+}
+
+// PriceBook is a dated list of prices.
+type PriceBook struct {
+	Name     string  `json:"name"`
+	Version  string  `json:"version"`
+	Date     string  `json:"date" doc:"YYYY-MM-DD"`
+	Currency string  `json:"currency"`
+	Source   string  `json:"source"`
+	Prices   []Price `json:"prices"`
+}
+
+// Price is the price of one meter.
+type Price struct {
+	Meter     string `json:"meter"`
+	Service   string `json:"service"`
+	Model     string `json:"model"`
+	Unit      string `json:"unit"`
+	UnitPrice string `json:"unitPrice"`
+	Minimum   string `json:"minimum,omitempty" doc:"per run, in unit or words"`
+	Source    string `json:"source"`
+}
+
+// Ledger answers what was used and what it costs.
+type Ledger interface {
+	// Usage answers oldest first.
+	Usage(ctx context.Context, q UsageQuery) (List[Usage], error)
+	// Bill. Invalid: an unknown By or Book, To before From.
+	Bill(ctx context.Context, q BillQuery) (Bill, error)
+	// Prices. NotFound: no such book; "" is nuage.
+	Prices(ctx context.Context, book string) (PriceBook, error)
+}
+
+// Layer is where in the stack a piece of work was done.
+type Layer string
+
+// The layers, from what is always the customer's down to what never is.
+const (
+	LayerData            Layer = "data"
+	LayerConfiguration   Layer = "configuration"
+	LayerIdentities      Layer = "identities"
+	LayerClientDevices   Layer = "client-devices"
+	LayerApplication     Layer = "application"
+	LayerScaling         Layer = "scaling"
+	LayerRuntime         Layer = "runtime"
+	LayerOperatingSystem Layer = "operating-system"
+	LayerNetworkControls Layer = "network-controls"
+	LayerVirtualization  Layer = "virtualization"
+	LayerPhysical        Layer = "physical"
+)
+
+// Layers returns all layers, in the order of a comparison's rows.
+func Layers() []Layer {
+	return []Layer{LayerData, LayerConfiguration, LayerIdentities, LayerClientDevices, LayerApplication, LayerScaling,
+		LayerRuntime, LayerOperatingSystem, LayerNetworkControls, LayerVirtualization, LayerPhysical}
+}
+
+// Activity is one recorded piece of work. Append-only.
+type Activity struct {
+	ID       string    `json:"id"`
+	Time     time.Time `json:"time"`
+	Actor    Actor     `json:"actor"`
+	Layer    Layer     `json:"layer"`
+	Project  string    `json:"project"`
+	Noun     string    `json:"noun" doc:"kind of the resource: instance, app, ..."`
+	Resource string    `json:"resource" doc:"name"`
+	Model    string    `json:"model" enum:"iaas,paas,faas,"`
+	Verb     string    `json:"verb"`
+	Detail   string    `json:"detail"`
+}
+
+// ActivityQuery filters activities. Zero fields do not filter.
+type ActivityQuery struct {
+	Project, Resource string
+	Layer             Layer
+	Actor             ActorKind
+	Since             time.Time
+	Page
+}
+
+// Activities is the record of who did what.
+type Activities interface {
+	// List answers oldest first; Next continues it, also for following. Invalid: bad filter.
+	List(ctx context.Context, q ActivityQuery) (List[Activity], error)
+}
+
+// Comparison lays recorded work beside the published responsibility matrix.
+type Comparison struct {
+	Subjects []Subject         `json:"subjects"`
+	Layers   []ComparisonLayer `json:"layers"`
+	Measures []Measure         `json:"measures"`
+}
+
+// Subject is one column.
+type Subject struct {
+	Name  string `json:"name"`
+	Noun  string `json:"noun"`
+	Model string `json:"model" enum:"iaas,paas,faas"`
+}
+
+// ComparisonLayer is one row.
+type ComparisonLayer struct {
+	Layer Layer            `json:"layer"`
+	Cells []ComparisonCell `json:"cells"`
+}
+
+// ComparisonCell is who did the work of a layer for a subject.
+type ComparisonCell struct {
+	Subject   string `json:"subject"`
+	Recorded  string `json:"recorded" enum:"customer,shared,platform,none"`
+	Published string `json:"published" enum:"customer,shared,platform"`
+	Customer  int    `json:"customer" doc:"activities of the customer"`
+	Platform  int    `json:"platform" doc:"activities of the platform"`
+	Example   string `json:"example" doc:"the newest activity"`
+}
+
+// Measure is one figure for all subjects. A subject without it is absent from Values.
+type Measure struct {
+	Name   string            `json:"name"`
+	Unit   string            `json:"unit"`
+	Values map[string]string `json:"values"`
+}
+
+// Measurement is a figure somebody measured of a subject from outside, as the time a killed app took to answer again.
+type Measurement struct {
+	Subject string    `json:"subject"`
+	Name    string    `json:"name" pattern:"^[a-z0-9 -]{1,60}$"`
+	Unit    string    `json:"unit" maxLength:"16"`
+	Value   string    `json:"value" doc:"decimal"`
+	At      time.Time `json:"at"`
+}
+
+// Comparisons compares subjects of a project.
+type Comparisons interface {
+	// Compare. names are instances, apps and functions; none: all of the project. NotFound: a name.
+	// Conflict: a name that is two nouns; say instance/NAME, app/NAME or function/NAME.
+	Compare(ctx context.Context, project string, names []string) (Comparison, error)
+	// Measure stores a figure; the newest of a subject and name counts. NotFound, Invalid.
+	Measure(ctx context.Context, project string, m Measurement) error
+}
+
+// CloudStatus is the cloud at a glance.
+type CloudStatus struct {
+	CloudID    string         `json:"cloudId"`
+	Version    string         `json:"version"`
+	Engine     string         `json:"engine" doc:"docker or sim, with its version"`
+	EngineNote string         `json:"engineNote,omitempty" doc:"why this engine, or what is wrong with it"`
+	API        string         `json:"api"`
+	Edge       string         `json:"edge"`
+	StartedAt  time.Time      `json:"startedAt"`
+	Ready      bool           `json:"ready"`
+	Counts     map[string]int `json:"counts" doc:"by noun"`
+	Spend      string         `json:"spend" doc:"USD in this period so far"`
+	Unhealthy  []Unhealthy    `json:"unhealthy"`
+}
+
+// Unhealthy is something that is not as it should be, and why.
+type Unhealthy struct {
+	Noun    string `json:"noun"`
+	Project string `json:"project"`
+	Name    string `json:"name"`
+	Phase   Phase  `json:"phase"`
+	Reason  string `json:"reason"`
+}
+
+// System is the cloud itself.
+type System interface {
+	Status(ctx context.Context) (CloudStatus, error)
+	// Backup writes a consistent copy of the state to w while the cloud runs. Forbidden to a token limited to a project.
+	Backup(ctx context.Context, w io.Writer) error
+	// Shutdown stops every workload, then the control plane; data stays and what should run is not changed.
+	// It answers before the process ends. Forbidden to a token limited to a project.
+	Shutdown(ctx context.Context) error
+}
