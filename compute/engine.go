@@ -1,0 +1,279 @@
+// Package compute is what the control plane asks of something that runs workloads. Package docker does it with a
+// Docker engine, package sim in memory. Verbs are idempotent on the workload's id and safe for concurrent use.
+package compute
+
+import (
+	"context"
+	"io"
+	"time"
+)
+
+// Engine runs workloads. All methods may return Unavailable (the engine does not answer).
+type Engine interface {
+	// Info says what the engine is, freshly asked.
+	Info(ctx context.Context) (Info, error)
+	// Create makes the workload's container, stopped. One that exists with the same template is left as it is.
+	// NotFound: the image. Conflict: exists with another template; the address or a port is in use. Invalid: the engine refuses the fields.
+	Create(ctx context.Context, w Workload) error
+	// Start starts it; one that runs is left running. NotFound.
+	Start(ctx context.Context, id string) error
+	// Stop asks it to end (SIGTERM) and kills it after grace. One that is stopped or absent is fine.
+	Stop(ctx context.Context, id string, grace time.Duration) error
+	// Remove kills and removes the container; volumes stay. An absent one is fine.
+	Remove(ctx context.Context, id string) error
+	// Update changes limits in place. NotFound. Conflict: it cannot go as low as asked.
+	Update(ctx context.Context, id string, limits Limits) error
+	// List returns everything of this cloud, however it came about. It is the truth.
+	List(ctx context.Context) ([]Observed, error)
+	// Watch sends an event when something may have changed, until ctx ends; then it closes the channel.
+	// It is a hint: events may be lost, List is asked again anyway.
+	Watch(ctx context.Context) (<-chan Event, error)
+	// Close frees what the engine's client holds. Workloads stay.
+	Close() error
+}
+
+// Info describes an engine.
+type Info struct {
+	Name    string // docker, sim
+	Version string
+	Real    bool   // false: nothing really runs
+	Note    string // limits a user should know, or ""
+	Routes  bool   // the laptop can reach container addresses
+}
+
+// Kinds of workloads, the values of the label nuage.kind.
+const (
+	KindInstance = "instance"
+	KindApp      = "app"
+	KindDatabase = "database"
+	KindFunction = "function"
+	KindBuilder  = "builder"
+	KindHelper   = "helper"
+)
+
+// Labels on everything made in an engine. The values of Cloud protect the neighbours' containers.
+const (
+	LabelCloud      = "nuage.cloud"
+	LabelKind       = "nuage.kind"
+	LabelProject    = "nuage.project"
+	LabelName       = "nuage.name"
+	LabelID         = "nuage.id"
+	LabelGeneration = "nuage.generation"
+	LabelTemplate   = "nuage.template"
+	LabelOwner      = "nuage.owner"
+)
+
+// Workload is one container as it should be.
+type Workload struct {
+	ID         string // unique, and the engine's name for it: the noun's id, or that with a suffix per replica
+	Owner      string // id of the noun it belongs to
+	Kind       string
+	Project    string
+	Name       string // the noun's name
+	Generation int64  // of the noun when it was made
+
+	Image      string // reference or id, as the engine knows it
+	Entrypoint []string
+	Command    []string
+	WorkDir    string
+	User       string
+	Env        map[string]string
+	Hostname   string
+	Aliases    []string          // further names in its network
+	Network    string            // id of a Network, or "" for none at all
+	Address    string            // IPv4 in Network, or "" for any
+	Hosts      map[string]string // extra /etc/hosts lines: name -> address
+	Ports      []int             // TCP ports a program on the laptop must be able to reach
+	Mounts     []Mount
+	Tmpfs      map[string]string // path -> options
+	ReadOnly   bool              // root file system
+	Caps       []string          // capabilities kept; nil: the engine's usual set, empty: none
+	Privileges bool              // may gain privileges (setuid); false sets no-new-privileges
+	Guest      GuestMode
+	StopSignal string
+
+	Limits  Limits // live: changed in place
+	Running bool   // live: on or off
+}
+
+// GuestMode says whether and how nuage's guest is PID 1 of the workload.
+type GuestMode string
+
+// The guest modes. GuestMachine keeps stdin attached for the control channel (Attacher); the image's own
+// ENTRYPOINT and CMD are handed to the guest as its arguments.
+const (
+	GuestNone    GuestMode = ""
+	GuestMachine GuestMode = "machine"
+	GuestSandbox GuestMode = "sandbox"
+)
+
+// Mount puts a volume of this cloud, or a directory of the host, at Path.
+type Mount struct {
+	Volume   string // id of a volume, or
+	Host     string // absolute path of a directory on the host (Linux only)
+	Path     string
+	ReadOnly bool
+}
+
+// Limits are real limits.
+type Limits struct {
+	MilliCPU    int64
+	MemoryBytes int64
+	Pids        int64
+}
+
+// Observed is one container as it is.
+type Observed struct {
+	ID         string // the workload's
+	Owner      string
+	Kind       string
+	Project    string
+	Name       string
+	Generation int64
+	Template   string
+	Engine     string // the engine's own id of it; another one after a recreation
+	Image      string
+	State      State
+	ExitCode   int
+	OOMKilled  bool
+	StartedAt  time.Time
+	FinishedAt time.Time
+	Address    string
+	Endpoints  map[int]Endpoint // by container port: where a program on the laptop dials; only while running
+	Limits     Limits
+}
+
+// Endpoint is a host and port.
+type Endpoint struct {
+	Host string
+	Port int
+}
+
+// State is a container's state.
+type State string
+
+// The states.
+const (
+	StateCreated State = "created"
+	StateRunning State = "running"
+	StateExited  State = "exited"
+	StateDead    State = "dead" // half removed; only Remove helps
+)
+
+// Event says that something about a workload may have changed. ID "" means anything.
+type Event struct {
+	ID   string
+	What string // create, start, die, oom, destroy, lost
+	Time time.Time
+}
+
+// Rare abilities, found by type assertion. A missing one is answered with Unsupported.
+
+// Network is a private network.
+type Network struct {
+	ID       string // as net-...; the engine's name for it
+	Project  string
+	Name     string
+	CIDR     string
+	Internal bool // no way out
+}
+
+// Networks makes networks.
+type Networks interface {
+	EnsureNetwork(ctx context.Context, n Network) error // Conflict: the range is in use
+	RemoveNetwork(ctx context.Context, id string) error // an absent one is fine. Conflict: in use
+	ListNetworks(ctx context.Context) ([]Network, error)
+}
+
+// Volume is a named disk.
+type Volume struct {
+	ID, Project, Name string
+}
+
+// Volumes makes disks. Nothing but RemoveVolume ever destroys data.
+type Volumes interface {
+	EnsureVolume(ctx context.Context, v Volume) error
+	RemoveVolume(ctx context.Context, id string) error
+	ListVolumes(ctx context.Context) ([]Volume, error)
+	// VolumeBytes is the disk space a volume takes now. NotFound.
+	VolumeBytes(ctx context.Context, id string) (int64, error)
+}
+
+// Image is an image the engine has.
+type Image struct {
+	ID    string // content id, sha256:...
+	Size  int64
+	Ports []int // EXPOSEd TCP ports
+}
+
+// Images finds images.
+type Images interface {
+	// Image looks a reference up, pulling it where it is absent and a registry answers within wait.
+	// NotFound: no such image (the message says whether a registry answered).
+	Image(ctx context.Context, ref string, wait time.Duration) (Image, error)
+	// RemoveImage removes an image of ours by id or tag. An absent one is fine.
+	RemoveImage(ctx context.Context, ref string) error
+}
+
+// Builder builds images.
+type Builder interface {
+	// Build builds the Dockerfile at the root of the tar and tags the image; log receives readable lines.
+	// Invalid: the build failed; the message is its last error.
+	Build(ctx context.Context, b Build, source io.Reader, log io.Writer) (Image, error)
+}
+
+// Build is what to build and what labels the image gets.
+type Build struct {
+	Tag, Owner, Project, Name string
+}
+
+// Process is one command inside a running workload.
+type Process struct {
+	Command    []string
+	Env        []string
+	User       string
+	WorkDir    string
+	TTY        bool
+	Rows, Cols int
+	Resize     <-chan [2]int // rows, cols
+	Stdin      io.Reader
+	Stdout     io.Writer
+	Stderr     io.Writer
+}
+
+// Execer runs commands through the engine. Never used for instances: the command would carry the container's capabilities.
+type Execer interface {
+	// Exec returns the exit status. NotFound. Conflict: not running.
+	Exec(ctx context.Context, id string, p Process) (int, error)
+}
+
+// Logger reads what a workload has printed.
+type Logger interface {
+	// Logs returns the lines, oldest first; stderr only where a guest uses stdout for its channel. tail 0: all that is kept. NotFound.
+	Logs(ctx context.Context, id string, tail int, follow bool) (io.ReadCloser, error)
+}
+
+// Attacher connects to the stdin and stdout of PID 1 of a GuestMachine workload.
+type Attacher interface {
+	// Attach. NotFound; Conflict: not running. Only what is printed after the attach is read.
+	Attach(ctx context.Context, id string) (io.ReadWriteCloser, error)
+}
+
+// Stats are counters and gauges of one workload.
+type Stats struct {
+	CPUNanos              uint64
+	MemoryBytes           uint64
+	RxBytes, TxBytes      uint64
+	ReadBytes, WriteBytes uint64
+	Pids                  uint64
+}
+
+// Stater measures.
+type Stater interface {
+	Stats(ctx context.Context, id string) (Stats, error)
+}
+
+// Remover removes all that a cloud has in an engine, volumes too: the end of `nuage reset`. Base images stay.
+type Remover interface {
+	RemoveAll(ctx context.Context) error
+}
