@@ -175,7 +175,8 @@ type Network struct {
 	Project  string
 	Name     string
 	CIDR     string
-	Internal bool // no way out
+	Range    string // part of CIDR from which the engine gives addresses to workloads that ask for any; "": all
+	Internal bool   // no way out
 }
 
 // Networks makes networks.
