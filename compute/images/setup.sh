@@ -160,7 +160,7 @@ tag_of() {
 
 # recipe_hash is the SHA-256 over "HASH  PATH" of every file of the base and of recipe $1.
 recipe_hash() {
-	(cd "$here" && find base "$1" -type f | LC_ALL=C sort -u | xargs sha256sum | sha256sum | cut -d ' ' -f 1)
+	(cd "$here" && find base "$1" -type f ! -name '.*' | LC_ALL=C sort -u | xargs sha256sum | sha256sum | cut -d ' ' -f 1)
 }
 
 print_recipes() {
@@ -173,6 +173,9 @@ print_recipes() {
 label_of() {
 	docker image inspect --format '{{with index .Config.Labels "nuage.recipe"}}{{.}}{{else}}none{{end}}' "$1" 2>/dev/null
 }
+
+# id_of prints the id of image $1, nothing when there is no such image.
+id_of() { docker image inspect --format '{{.Id}}' "$1" 2>/dev/null || true; }
 
 # ---- the base image --------------------------------------------------------------------
 
@@ -261,8 +264,9 @@ proxy_args() {
 # build_image builds recipe $1 with the classic builder, which needs no plugin. The
 # context is packed here, so that modes and times are the same everywhere.
 build_image() {
-	local recipe=$1 from=$SECONDS tag hash out args
+	local recipe=$1 from=$SECONDS tag hash old out args
 	tag=$(tag_of "$recipe") hash=$(recipe_hash "$recipe") out=$work/$recipe.log
+	old=$(id_of "$tag")
 	mapfile -t args < <(proxy_args)
 	if ! tar -C "$here/$recipe" --sort=name --mtime=@0 --owner=0 --group=0 --mode=0755 -cf - . |
 		DOCKER_BUILDKIT=0 docker build --rm --force-rm ${args[@]+"${args[@]}"} --label "nuage.recipe=$hash" --tag "$tag" - >"$out" 2>&1 9>&-; then
@@ -273,11 +277,28 @@ build_image() {
 		} >&2
 		return 1
 	fi
+	remove_unused "$old"
 	step "$from" "built $tag"
 }
 
+# remove_unused removes image $1, the former holder of a tag, if nobody gave it another name.
+# The engine itself refuses to remove one that a container or another image needs.
+remove_unused() {
+	[ -n "$1" ] || return 0
+	[ "$(docker image inspect --format '{{len .RepoTags}}' "$1" 2>/dev/null)" = 0 ] || return 0
+	docker image rm "$1" >>"$log" 2>&1 || true
+}
+
+# remove_stages removes what builds in several stages leave untagged.
+remove_stages() {
+	local ids
+	mapfile -t ids < <(docker image ls --quiet --filter dangling=true --filter label=nuage.stage)
+	[ ${#ids[@]} = 0 ] || docker image rm "${ids[@]}" >>"$log" 2>&1 || true
+}
+
 see_to_images() {
-	local recipe pid pids=() failed=0
+	local recipe pid pids=() failed=0 old
+	old=$(id_of "$base_image")
 	see_to_base
 	for recipe in "${recipes[@]}"; do
 		if [ "$(label_of "$(tag_of "$recipe")")" != "$(recipe_hash "$recipe")" ]; then
@@ -286,6 +307,8 @@ see_to_images() {
 		fi
 	done
 	for pid in ${pids[@]+"${pids[@]}"}; do wait "$pid" || failed=1; done
+	remove_stages
+	if [ "$old" != "$(id_of "$base_image")" ]; then remove_unused "$old"; fi
 	[ "$failed" = 0 ] || fail "some images are missing; containers under construction must reach the Debian mirror; the whole log is $log"
 }
 

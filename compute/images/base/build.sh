@@ -4,10 +4,14 @@ set -euo pipefail
 out=$1 mirror=$2 security=$3
 cd "$(dirname "${BASH_SOURCE[0]}")"
 
-include=()
-case $mirror$security in *https:*) include=(--include=ca-certificates) ;; esac
+options=()
+case $mirror$security in *https:*) options+=(--include=ca-certificates) ;; esac
 
-mmdebstrap --quiet --variant=minbase ${include[@]+"${include[@]}"} \
+# With the merged-/usr hook the root needs no usrmerge, which would bring perl.
+hooks=/usr/share/mmdebstrap/hooks/merged-usr
+[ ! -d "$hooks" ] || options+=(--hook-dir="$hooks" --include=usr-is-merged)
+
+mmdebstrap --quiet --variant=minbase ${options[@]+"${options[@]}"} \
 	--aptopt='Acquire::Languages "none"' --dpkgopt=dpkg.cfg \
 	--customize-hook='upload apt.conf /etc/apt/apt.conf.d/90image' \
 	--customize-hook='chmod 0644 "$1/etc/apt/apt.conf.d/90image"' \

@@ -28,19 +28,22 @@ as_postgres() {
 	exec setpriv --reuid=postgres --regid=postgres --init-groups --inh-caps=-all --no-new-privs "$0" "$@"
 }
 
-# buffers is a quarter of the memory limit, between 32 MB and 1 GB.
+# buffers is a quarter of the container's memory limit, between 32 MB and 1 GB; 128 MB without a limit.
 buffers() {
-	local limit=0 file mb
-	for file in /sys/fs/cgroup/memory.max /sys/fs/cgroup/memory/memory.limit_in_bytes; do
-		[ -r "$file" ] && limit=$(cat "$file") && break
-	done
-	case $limit in '' | *[!0-9]*) limit=0 ;; esac
-	mb=$((limit / 4194304))
-	if [ "$limit" = 0 ] || [ "$mb" -gt 1024 ]; then
-		mb=128
+	local limit mb
+	limit=$(cat /sys/fs/cgroup/memory.max /sys/fs/cgroup/memory/memory.limit_in_bytes 2>/dev/null) || true
+	mb=128
+	if [[ $limit =~ ^[0-9]+$ ]] && [ "$limit" -lt 1000000000000 ]; then
+		mb=$((limit / 4194304))
+		mb=$((mb < 32 ? 32 : mb > 1024 ? 1024 : mb))
 	fi
-	[ "$mb" -ge 32 ] || mb=32
 	echo "${mb}MB"
+}
+
+# lock_volume keeps a second container off the data for as long as this one lives.
+lock_volume() {
+	exec 8>"$(dirname "$data")/.lock"
+	flock -w 10 8 || die "cannot use $(dirname "$data"): another container serves it; stop that one first"
 }
 
 make_cluster() {
@@ -51,9 +54,9 @@ make_cluster() {
 	printf '%s\n' 'local all all trust' 'local replication all trust' \
 		'host all all 0.0.0.0/0 scram-sha-256' 'host all all ::/0 scram-sha-256' >"$fresh/pg_hba.conf"
 	apply_environment "$fresh" -F
-	sync
+	initdb --sync-only --pgdata="$fresh" >/dev/null
 	mv -T "$fresh" "$data"
-	sync
+	sync "$(dirname "$data")"
 }
 
 fingerprint() { printf '%s\n' "$1" "$user" "$database" "$POSTGRES_PASSWORD" | sha256sum | cut -d' ' -f1; }
@@ -102,7 +105,7 @@ prepare() {
 	elif [ "$(cat "$data/PG_VERSION" 2>/dev/null)" != 15 ]; then
 		die "cannot use $data: it is no PostgreSQL 15 cluster; restore a backup into a new database instead"
 	fi
-	# A lock file left by a kill names a process of another container's life.
+	# Left by a kill, it names a process of another life; the volume's lock is what protects.
 	rm -f "$data/postmaster.pid"
 	environment_applied "$data" || apply_environment "$data"
 }
@@ -131,5 +134,6 @@ esac
 [ -n "${POSTGRES_PASSWORD:-}" ] || die "cannot start without POSTGRES_PASSWORD"
 as_postgres "$@"
 trap 'exit 143' TERM INT
+lock_volume
 prepare
 serve "$@"
