@@ -1,0 +1,189 @@
+package billing
+
+import (
+	"fmt"
+	"maps"
+	"math/big"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"nuage/api"
+)
+
+// Bill rates usage, in any order, into an invoice for the period of q; what lies outside is left out (see also
+// Book.Reach). Total is the sum of the lines to the last digit, and the same whatever the bill is grouped by.
+// Invalid: as Query.Check and CheckUsage. Exhausted: a quantity sums up to more than 2^63-1.
+func (b *Book) Bill(q Query, usage []api.Usage) (api.Bill, error) {
+	r, err := b.Rate(q)
+	if err != nil {
+		return api.Bill{}, err
+	}
+	for i := range usage {
+		if err := r.Add(usage[i]); err != nil {
+			return api.Bill{}, err
+		}
+	}
+	return r.Bill()
+}
+
+// Bill is the invoice of what was added so far. Exhausted: a quantity sums up to more than 2^63-1.
+func (r *Rating) Bill() (api.Bill, error) {
+	charges, err := r.charges()
+	if err != nil {
+		return api.Bill{}, err
+	}
+	groups, total := make(map[string]*charge), new(big.Int)
+	for _, c := range charges {
+		total.Add(total, c.cost)
+		key := c.key(r.query.By)
+		if g := groups[key]; g == nil {
+			groups[key] = c
+		} else if err := g.merge(c); err != nil {
+			return api.Bill{}, err
+		}
+	}
+	out := api.Bill{Currency: r.book.head.Currency, Book: r.book.Name(), PeriodStart: r.query.From.UTC(), PeriodEnd: r.query.To.UTC(),
+		Total: format(total, costDecimals), Lines: make([]api.BillLine, 0, len(groups))}
+	for _, key := range slices.Sorted(maps.Keys(groups)) {
+		out.Lines = append(out.Lines, groups[key].line())
+	}
+	return out, nil
+}
+
+// charge is the cost of one meter of one resource (on one day, where the bill is by day), or a group of such.
+type charge struct {
+	shown    api.BillLine // what all of the group agree on; Note is that of a single charge
+	price    *price
+	quantity int64 // stored units, where all have one meter
+	cost     *big.Int
+	count    int
+}
+
+// charges are the finest lines, ordered by project, service, resource and meter. This is where amounts are rounded.
+func (r *Rating) charges() ([]*charge, error) {
+	var out []*charge
+	for _, l := range r.lines {
+		whole, err := r.toppedUp(*l)
+		if err != nil {
+			return nil, err
+		}
+		if whole.quantity > 0 {
+			out = append(out, whole.charges()...)
+		}
+	}
+	slices.SortFunc(out, func(a, b *charge) int {
+		return strings.Compare(a.key(ByNothing)+a.shown.Day, b.key(ByNothing)+b.shown.Day)
+	})
+	return out, nil
+}
+
+// charges is the line as one charge, or one a day. A line is rounded once: the days' costs are the differences of the
+// rounded cost up to each day's end, so they add up to the line's.
+func (l *line) charges() []*charge {
+	if l.days == nil {
+		cost, _ := l.price.amount(l.quantity).round(costDecimals)
+		return []*charge{l.charge(l.quantity, cost, l.note())}
+	}
+	var out []*charge
+	sum, before := int64(0), new(big.Int)
+	for _, d := range slices.Sorted(maps.Keys(l.days)) {
+		sum += l.days[d]
+		cost, _ := l.price.amount(sum).round(costDecimals)
+		if l.days[d] > 0 {
+			c := l.charge(l.days[d], new(big.Int).Sub(cost, before), l.price.formula(l.days[d])+", its share of the charge for the period")
+			c.shown.Day = time.UnixMilli(d * msPerDay).UTC().Format(time.DateOnly)
+			out = append(out, c)
+		}
+		before = cost
+	}
+	return out
+}
+
+func (l *line) charge(quantity int64, cost *big.Int, note string) *charge {
+	m := l.price.meter
+	return &charge{price: l.price, quantity: quantity, cost: cost, count: 1, shown: api.BillLine{Project: l.key.project, Service: m.Service,
+		Model: m.Model, Resource: l.key.resource, ResourceID: l.key.resourceID, Meter: m.Name, Note: note}}
+}
+
+// amount is the exact cost of a stored quantity.
+func (p *price) amount(quantity int64) fraction { return quotient(quantity, p.divisor).times(p.each) }
+
+// formula is the line's arithmetic in words.
+func (p *price) formula(quantity int64) string {
+	return fmt.Sprintf("%s %s x $%s", quotient(quantity, p.divisor).text(quantityDecimals), p.meter.Unit, p.each)
+}
+
+// note explains the line.
+func (l *line) note() string {
+	note := l.price.formula(l.quantity)
+	if _, exact := l.price.amount(l.quantity).round(costDecimals); !exact {
+		note += ", rounded half to even"
+	}
+	if l.topped > 0 {
+		note += fmt.Sprintf("; %s of it tops up %s to the minimum of %s", seconds(l.topUp), plural(l.topped, "run"), seconds(l.price.minimumMs))
+	}
+	return note
+}
+
+// key is what charges of one group have in common; groups are shown in its order.
+func (c *charge) key(by string) string {
+	s := c.shown
+	switch by {
+	case ByService:
+		return s.Service
+	case ByResource:
+		return strings.Join([]string{s.Project, s.Service, s.Resource, s.ResourceID}, "\x00")
+	case ByModel:
+		return strconv.Itoa(slices.Index([]string{"iaas", "paas", "faas"}, s.Model)) + s.Model
+	case ByProject:
+		return s.Project
+	case ByDay:
+		return s.Day
+	}
+	return strings.Join([]string{s.Project, s.Service, s.Resource, s.ResourceID, s.Meter}, "\x00")
+}
+
+// merge takes another charge into the group: costs add up as they were rounded, quantities while the meter is one.
+func (c *charge) merge(o *charge) (err error) {
+	for _, f := range []struct{ mine, other *string }{
+		{&c.shown.Project, &o.shown.Project}, {&c.shown.Service, &o.shown.Service}, {&c.shown.Model, &o.shown.Model},
+		{&c.shown.Resource, &o.shown.Resource}, {&c.shown.ResourceID, &o.shown.ResourceID},
+		{&c.shown.Meter, &o.shown.Meter}, {&c.shown.Day, &o.shown.Day},
+	} {
+		if *f.mine != *f.other {
+			*f.mine = ""
+		}
+	}
+	c.count += o.count
+	c.cost = new(big.Int).Add(c.cost, o.cost)
+	if c.shown.Meter != "" {
+		c.quantity, err = add(c.quantity, o.quantity)
+	}
+	return err
+}
+
+// line is the charge as it is shown.
+func (c *charge) line() api.BillLine {
+	out := c.shown
+	out.Cost = format(c.cost, costDecimals)
+	if c.shown.Meter != "" {
+		out.Quantity = quotient(c.quantity, c.price.divisor).text(quantityDecimals)
+		out.Unit, out.UnitPrice = string(c.price.meter.Unit), c.price.each.String()
+	}
+	if c.count > 1 {
+		out.Note = fmt.Sprintf("the sum of %d charges, each rounded by itself", c.count)
+	}
+	return out
+}
+
+// seconds writes milliseconds as seconds.
+func seconds(ms int64) string { return quotient(ms, 1000).text(3) + " s" }
+
+func plural(n int, word string) string {
+	if n == 1 {
+		return "1 " + word
+	}
+	return fmt.Sprintf("%d %ss", n, word)
+}

@@ -1,0 +1,167 @@
+package billing
+
+import (
+	"math"
+	"math/bits"
+	"time"
+
+	"nuage/api"
+)
+
+// Unit is what a quantity is shown and priced in, with the capitalisation of FOCUS.
+type Unit string
+
+// The units, each with the stored quantity it is made from.
+const (
+	Hours     Unit = "Hours"      // stored in ms
+	GBMonths  Unit = "GB-Months"  // stored in MiB-ms; a GB is 1024 MiB, the price book says how long a month is
+	GBSeconds Unit = "GB-Seconds" // stored in MB-ms; as on AWS Lambda a GB is 1024 MB
+	Requests  Unit = "Requests"   // stored as a count
+)
+
+const (
+	msPerHour  = 3_600_000
+	msPerDay   = 24 * msPerHour
+	mibPerGB   = 1024
+	bytesInMiB = 1 << 20
+)
+
+// Stored names the integer unit that Usage.Quantity has for a meter of this unit.
+func (u Unit) Stored() string {
+	switch u {
+	case Hours:
+		return "ms"
+	case GBMonths:
+		return "MiB-ms"
+	case GBSeconds:
+		return "MB-ms"
+	}
+	return "requests"
+}
+
+// divisor is how many stored units make one priced unit.
+func (u Unit) divisor(hoursPerMonth int64) int64 {
+	switch u {
+	case Hours:
+		return msPerHour
+	case GBMonths:
+		return mibPerGB * hoursPerMonth * msPerHour
+	case GBSeconds:
+		return mibPerGB * 1000
+	}
+	return 1
+}
+
+// Meter is something the cloud measures and sells. It is declared once, here; price books price it by name.
+type Meter struct {
+	Name    string
+	Unit    Unit
+	Service string // of its usage and bill lines: instances, apps, ...
+	Model   string // iaas, paas or faas
+	// Spread says that a quantity accrued evenly over its interval, so that the border of a period or day divides it.
+	// The quantity of any other meter belongs whole to the interval's start.
+	Spread bool
+	// PerRun says that each usage record carries the id of its run, so that a price book may set a minimum per run.
+	PerRun bool
+}
+
+// Names of meters without a size. Those with one are built by InstanceHours, AppHours and DatabaseHours.
+const (
+	VolumeStorage     = "volume-storage"
+	DatabaseStorage   = "database-storage"
+	FunctionRequests  = "function-requests"
+	FunctionGBSeconds = "function-gb-seconds"
+)
+
+// InstanceHours names the meter of instances of a size (see api.Sizes): one run is from a start to the stop.
+func InstanceHours(size string) string { return "instance-hours:" + size }
+
+// AppHours names the meter of an app's replicas of a size: each replica is a run.
+func AppHours(size string) string { return "app-hours:" + size }
+
+// DatabaseHours names the meter of databases of a size: one run is from available to stopped.
+func DatabaseHours(size string) string { return "database-hours:" + size }
+
+// Meters returns all meters: by service, and within it smallest size first. An instance's root disk has none: it is free.
+func Meters() []Meter {
+	var all []Meter
+	hours := func(name func(string) string, service, model string) {
+		for _, s := range api.Sizes() {
+			all = append(all, Meter{Name: name(s.Name), Unit: Hours, Service: service, Model: model, Spread: true, PerRun: true})
+		}
+	}
+	hours(InstanceHours, "instances", "iaas")
+	all = append(all, Meter{Name: VolumeStorage, Unit: GBMonths, Service: "volumes", Model: "iaas", Spread: true})
+	hours(AppHours, "apps", "paas")
+	hours(DatabaseHours, "databases", "paas")
+	return append(all,
+		Meter{Name: DatabaseStorage, Unit: GBMonths, Service: "databases", Model: "paas", Spread: true},
+		Meter{Name: FunctionRequests, Unit: Requests, Service: "functions", Model: "faas"},
+		Meter{Name: FunctionGBSeconds, Unit: GBSeconds, Service: "functions", Model: "faas"})
+}
+
+// MeterOf returns the meter of that name, and whether there is one.
+func MeterOf(name string) (Meter, bool) {
+	for _, m := range Meters() {
+		if m.Name == name {
+			return m, true
+		}
+	}
+	return Meter{}, false
+}
+
+// Millis is the whole milliseconds from start to end, both cut to the millisecond first, so that the parts of an
+// interval add up to the whole wherever it is divided. It is the quantity of a run, and 0 where end is not after start.
+func Millis(start, end time.Time) int64 { return max(0, end.UnixMilli()-start.UnixMilli()) }
+
+// MiBMillis is the quantity of bytes kept from start to end; a begun MiB counts whole.
+// Exhausted: the product is over 2^63-1.
+func MiBMillis(bytes int64, start, end time.Time) (int64, error) {
+	if bytes < 0 {
+		return 0, api.Errorf(api.Invalid, "cannot meter %d bytes: a size is not negative", bytes)
+	}
+	mib := bytes / bytesInMiB
+	if bytes%bytesInMiB != 0 {
+		mib++
+	}
+	return multiply(mib, Millis(start, end))
+}
+
+// MBMillis is the quantity of a call. Invalid: a negative operand. Exhausted: the product is over 2^63-1.
+func MBMillis(memoryMB, billedMs int64) (int64, error) {
+	if memoryMB < 0 || billedMs < 0 {
+		return 0, api.Errorf(api.Invalid, "cannot meter a call of %d MB and %d ms: neither may be negative", memoryMB, billedMs)
+	}
+	return multiply(memoryMB, billedMs)
+}
+
+// CallUsage is the usage of one call: a request and its MB-ms, both at the instant it was billed.
+// Their ids derive from the request id, so that a replay stores nothing twice. Errors as of MBMillis.
+func CallUsage(r api.Receipt) ([]api.Usage, error) {
+	mbms, err := MBMillis(r.MemoryMB, r.BilledMs)
+	if err != nil {
+		return nil, err
+	}
+	one := func(id, meter string, quantity int64) api.Usage {
+		return api.Usage{ID: r.RequestID + id, Project: r.Project, Service: "functions", Resource: r.Function,
+			ResourceID: r.FunctionID, Meter: meter, Quantity: quantity, Start: r.BilledAt, End: r.BilledAt}
+	}
+	return []api.Usage{one("/requests", FunctionRequests, 1), one("/gb-seconds", FunctionGBSeconds, mbms)}, nil
+}
+
+// multiply multiplies two numbers that are not negative.
+func multiply(a, b int64) (int64, error) {
+	hi, lo := bits.Mul64(uint64(a), uint64(b))
+	if hi != 0 || lo > math.MaxInt64 {
+		return 0, api.Errorf(api.Exhausted, "cannot meter %d times %d: the quantity is over 2^63-1", a, b)
+	}
+	return int64(lo), nil
+}
+
+// add adds two numbers that are not negative.
+func add(a, b int64) (int64, error) {
+	if a > math.MaxInt64-b {
+		return 0, api.Errorf(api.Exhausted, "cannot add the quantities %d and %d: the sum is over 2^63-1; ask for a shorter period", a, b)
+	}
+	return a + b, nil
+}
