@@ -13,9 +13,9 @@ type Usage struct {
 	Service    string            `json:"service" doc:"instances, apps, databases, functions, ..."`
 	Resource   string            `json:"resource" doc:"name"`
 	ResourceID string            `json:"resourceId"`
-	Meter      string            `json:"meter" doc:"as instance-seconds:small"`
+	Meter      string            `json:"meter" doc:"as instance-hours:small"`
 	Run        string            `json:"run,omitempty" doc:"id of the run; minimums apply per run"`
-	Quantity   int64             `json:"quantity" doc:"in the meter's stored unit (ms, MB-ms, byte-ms, requests)"`
+	Quantity   int64             `json:"quantity" doc:"in the meter's stored unit (ms, MB-ms, MiB-ms, requests)"`
 	Start      time.Time         `json:"start"`
 	End        time.Time         `json:"end" doc:"exclusive"`
 	Open       bool              `json:"open,omitempty" doc:"still running; quantity is up to now"`
