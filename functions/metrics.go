@@ -1,0 +1,57 @@
+package functions
+
+import "github.com/prometheus/client_golang/prometheus"
+
+// metrics are the Invoker's counters, by project and function.
+type metrics struct {
+	invocations *prometheus.CounterVec
+	duration    *prometheus.HistogramVec
+	init        *prometheus.HistogramVec
+	billed      *prometheus.CounterVec
+	concurrent  *prometheus.GaugeVec
+	cold        *prometheus.CounterVec
+	throttles   *prometheus.CounterVec
+}
+
+func newMetrics(r prometheus.Registerer) *metrics {
+	labels := []string{"project", "function"}
+	buckets := []float64{.00005, .0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 300, 900}
+	counter := func(name, help string, labels ...string) *prometheus.CounterVec {
+		return prometheus.NewCounterVec(prometheus.CounterOpts{Name: "nuage_function_" + name, Help: help}, labels)
+	}
+	histogram := func(name, help string) *prometheus.HistogramVec {
+		return prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "nuage_function_" + name, Help: help, Buckets: buckets}, labels)
+	}
+	m := &metrics{
+		invocations: counter("invocations_total", "Calls that ended, by how they ended.", "project", "function", "status"),
+		duration:    histogram("duration_seconds", "Run time of calls, initialization left out."),
+		init:        histogram("init_seconds", "Time calls spent making an instance or loading the code; only calls that did so."),
+		billed:      counter("billed_milliseconds_total", "Milliseconds charged for.", labels...),
+		concurrent: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "nuage_function_concurrent_calls", Help: "Calls under way."}, labels),
+		cold:      counter("cold_starts_total", "Calls for which the code had to be loaded.", labels...),
+		throttles: counter("throttles_total", "Calls refused because too many were under way.", labels...),
+	}
+	if r != nil {
+		r.MustRegister(m.invocations, m.duration, m.init, m.billed, m.concurrent, m.cold, m.throttles)
+	}
+	return m
+}
+
+func (m *metrics) begin(v *version) { m.concurrent.WithLabelValues(v.Project, v.Name).Inc() }
+
+func (m *metrics) end(v *version) { m.concurrent.WithLabelValues(v.Project, v.Name).Dec() }
+
+func (m *metrics) throttled(v *version) { m.throttles.WithLabelValues(v.Project, v.Name).Inc() }
+
+func (m *metrics) observe(r Record) {
+	m.invocations.WithLabelValues(r.Project, r.Function, string(r.Status)).Inc()
+	m.duration.WithLabelValues(r.Project, r.Function).Observe(r.Duration.Seconds())
+	m.billed.WithLabelValues(r.Project, r.Function).Add(float64(r.BilledMs))
+	if r.Init > 0 {
+		m.init.WithLabelValues(r.Project, r.Function).Observe(r.Init.Seconds())
+	}
+	if r.Cold {
+		m.cold.WithLabelValues(r.Project, r.Function).Inc()
+	}
+}
