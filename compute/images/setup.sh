@@ -15,6 +15,7 @@ readonly here
 readonly base_image=debian:bookworm-slim
 readonly recipes=(debian-12 python postgres tiny)
 readonly engine_log=${NUAGE_ENGINE_LOG:-/var/log/nuage-dockerd.log}
+readonly engine_wait=${NUAGE_ENGINE_WAIT:-60}
 readonly started=$SECONDS
 
 # ---- what is said ----------------------------------------------------------------------
@@ -124,7 +125,7 @@ start_engine() {
 		return
 	fi
 	start_by_hand
-	wait_for 60 || no_engine "dockerd does not answer after 60 s ($(last_line "$engine_log")); its log is $engine_log."
+	wait_for "$engine_wait" || no_engine "dockerd does not answer after $engine_wait s ($(last_line "$engine_log")); its log is $engine_log."
 	step "$from" "started dockerd, log in $engine_log"
 }
 
@@ -146,7 +147,7 @@ see_to_engine() {
 		no_engine "none answers, and user $(id -un) may not install one. Run 'sudo apt-get install docker.io mmdebstrap && sudo usermod -aG docker $(id -un)', log in again, then run this again."
 	fi
 	install_packages
-	if ! wait_for 2; then start_engine; fi
+	if ! answers; then start_engine; fi
 }
 
 # ---- recipes ---------------------------------------------------------------------------
