@@ -3,6 +3,7 @@ package storage
 import (
 	"context"
 	"fmt"
+	"runtime"
 	"runtime/debug"
 	"sync"
 	"sync/atomic"
@@ -131,12 +132,33 @@ func (q *queue) loop() {
 		switch {
 		case len(batch) > 0:
 			q.commitAll(batch)
+			q.regroup(len(batch))
 		case closed:
 			return
 		default:
 			<-q.wake
 		}
 	}
+}
+
+// regroup lets the callers just answered run once, so that those with more to write share the next batch; otherwise
+// the first to come back would start it nearly alone and batches would be half as large. It never sleeps, and after a
+// batch of one it does nothing.
+func (q *queue) regroup(answered int) {
+	for before := -1; answered > 1; {
+		runtime.Gosched()
+		waiting := q.length()
+		if waiting >= answered || waiting == before {
+			return
+		}
+		before = waiting
+	}
+}
+
+func (q *queue) length() int {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return len(q.waiting)
 }
 
 // take removes up to maxBatch jobs, leaving out withdrawn ones.

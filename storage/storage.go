@@ -115,12 +115,15 @@ func (s *Store) prepare() error {
 	if err := syncDir(filepath.Dir(s.path)); err != nil {
 		return unavailable(err, "cannot open %q", s.path)
 	}
-	if err := s.Update(s.migrate); err != nil {
+	if err := s.View(s.damage.load); err != nil {
 		return err
 	}
-	return s.View(func(tx *Tx) error {
+	return s.Update(func(tx *Tx) error {
+		if err := s.migrate(tx); err != nil {
+			return err
+		}
 		s.cloudID = tx.meta(metaCloud)
-		return s.damage.load(tx)
+		return nil
 	})
 }
 

@@ -1,0 +1,334 @@
+package storage_test
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"go.etcd.io/bbolt"
+	"go.uber.org/goleak"
+
+	"nuage/api"
+	"nuage/storage"
+)
+
+// childEnv makes the test binary play another process, see children.
+const childEnv = "STORAGE_TEST_CHILD"
+
+// children are what the test binary can be started as. Each gets the path of a store and the test's end of a pipe.
+func children() map[string]func(path string) error {
+	return map[string]func(path string) error{"hold": holdChild, "append": appendChild, "full": fullChild}
+}
+
+func TestMain(m *testing.M) {
+	if role := os.Getenv(childEnv); role != "" {
+		if err := children()[role](os.Args[len(os.Args)-1]); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
+	goleak.VerifyTestMain(m)
+}
+
+// startChild runs the test binary in a role and returns its output line by line.
+func startChild(t *testing.T, role, path string) (*exec.Cmd, *bufio.Scanner) {
+	t.Helper()
+	cmd := exec.Command(os.Args[0], path)
+	cmd.Env = append(os.Environ(), childEnv+"="+role)
+	cmd.Stderr = os.Stderr
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if cmd.ProcessState == nil {
+			_ = cmd.Process.Kill()
+			_ = cmd.Wait()
+		}
+	})
+	return cmd, bufio.NewScanner(out)
+}
+
+type app struct {
+	ID      string `json:"id"`
+	Project string `json:"project"`
+	Name    string `json:"name"`
+	Model   string `json:"model,omitempty"`
+	Scale   int    `json:"scale,omitempty"`
+}
+
+func apps() *storage.Table[app] {
+	return storage.NewTable("apps", func(a *app) string { return a.ID },
+		storage.Unique("name", func(a *app) string { return a.Project + "/" + a.Name }),
+		storage.Many("model", func(a *app) string { return a.Model }))
+}
+
+func fixedTime() time.Time { return time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC) }
+
+func testOptions() storage.Options {
+	return storage.Options{
+		NewCloudID: func() string { return "cloud-1" }, Now: fixedTime, LockTimeout: 100 * time.Millisecond,
+		Address: "127.0.0.1:7070", NoSync: true,
+	}
+}
+
+func openAt(t *testing.T, path string, opts storage.Options) *storage.Store {
+	t.Helper()
+	s, err := storage.Open(path, opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { must(t, s.Close()) })
+	return s
+}
+
+func newStore(t *testing.T) *storage.Store {
+	t.Helper()
+	return openAt(t, filepath.Join(t.TempDir(), "state.db"), testOptions())
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// wantError checks the code and the whole message; PATH in it stands for path.
+func wantError(t *testing.T, err error, code api.Code, path, message string) {
+	t.Helper()
+	message = strings.ReplaceAll(message, "PATH", path)
+	if !errors.Is(err, code) || err.Error() != message {
+		t.Errorf("error:\n got %s: %v\nwant %s: %s", api.CodeOf(err), err, code, message)
+	}
+}
+
+// raw opens the file without the package, to look at it or to break it.
+func raw(t *testing.T, path string, fn func(tx *bbolt.Tx) error) {
+	t.Helper()
+	db, err := bbolt.Open(path, 0o600, &bbolt.Options{Timeout: time.Second})
+	must(t, err)
+	must(t, db.Update(fn))
+	must(t, db.Close())
+}
+
+func TestOpenCreatesPrivateFileOnce(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "state.db")
+	ids := []string{"cloud-1", "cloud-2"}
+	opts := testOptions()
+	opts.NewCloudID = func() string { id := ids[0]; ids = ids[1:]; return id }
+	for range 2 {
+		s, err := storage.Open(path, opts)
+		must(t, err)
+		if s.CloudID() != "cloud-1" || s.Path() != path {
+			t.Errorf("cloud %q at %q, want cloud-1 at %q", s.CloudID(), s.Path(), path)
+		}
+		must(t, s.Close())
+		must(t, s.Close())
+	}
+	info, err := os.Stat(path)
+	must(t, err)
+	if info.Mode().Perm() != 0o600 {
+		t.Errorf("mode %o, want 600", info.Mode().Perm())
+	}
+}
+
+func TestOpenRefuses(t *testing.T) {
+	dir := t.TempDir()
+	write := func(name, text string) string {
+		path := filepath.Join(dir, name)
+		must(t, os.WriteFile(path, []byte(text), 0o600))
+		return path
+	}
+	foreign := filepath.Join(dir, "foreign.db")
+	raw(t, foreign, func(tx *bbolt.Tx) error { _, err := tx.CreateBucket([]byte("other")); return err })
+	noID := testOptions()
+	noID.NewCloudID = nil
+	cases := []struct {
+		name, path string
+		opts       storage.Options
+		code       api.Code
+		message    string
+	}{
+		{"text file", write("text.db", strings.Repeat("no store ", 2000)), testOptions(), api.Invalid,
+			`cannot open "PATH": it is no nuage store or it is damaged (invalid database); restore a backup or choose another home`},
+		{"other program", foreign, testOptions(), api.Invalid,
+			`cannot open "PATH": it is a bbolt file of another program; choose another home`},
+		{"missing folder", filepath.Join(dir, "no", "state.db"), testOptions(), api.Unavailable,
+			`cannot open "PATH": open PATH: no such file or directory; create the folder first`},
+		{"no cloud yet", filepath.Join(dir, "new.db"), noID, api.NotFound,
+			`cannot open "PATH": there is no cloud yet; start one with "nuage up"`},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			_, err := storage.Open(c.path, c.opts)
+			wantError(t, err, c.code, c.path, c.message)
+		})
+	}
+}
+
+// holdChild opens the store, says so, and keeps it until its input ends.
+func holdChild(path string) error {
+	s, err := storage.Open(path, storage.Options{NewCloudID: func() string { return "held" }, Address: "127.0.0.1:7099"})
+	if err != nil {
+		return err
+	}
+	stop, cancel := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer cancel()
+	fmt.Println("held")
+	<-stop.Done()
+	return s.Close()
+}
+
+func TestLockHeldByAnotherProcess(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "state.db")
+	child, lines := startChild(t, "hold", path)
+	if !lines.Scan() {
+		t.Fatal("the child did not open the store")
+	}
+	holder, err := storage.ReadHolder(path)
+	must(t, err)
+	if holder.PID != child.Process.Pid || holder.Address != "127.0.0.1:7099" {
+		t.Errorf("holder %+v, want pid %d at 127.0.0.1:7099", holder, child.Process.Pid)
+	}
+	message := fmt.Sprintf(`cannot open "PATH": it is in use, probably by the nuage with pid %d at 127.0.0.1:7099; stop that one ("nuage down") or choose another home`, child.Process.Pid)
+	_, err = storage.Open(path, testOptions())
+	wantError(t, err, api.Conflict, path, message)
+	err = storage.Restore(path, strings.NewReader("not even read"), testOptions())
+	wantError(t, err, api.Conflict, path, message)
+
+	must(t, os.WriteFile(path+".holder", []byte(`{"pid":999999999}`), 0o600))
+	_, err = storage.Open(path, testOptions())
+	wantError(t, err, api.Conflict, path, `cannot open "PATH": another process holds it; stop that one ("nuage down") or choose another home`)
+
+	must(t, child.Process.Kill())
+	_ = child.Wait()
+	openAt(t, path, testOptions())
+}
+
+func TestOpenWaitsForTheLock(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "state.db")
+	first, err := storage.Open(path, testOptions())
+	must(t, err)
+	opts := testOptions()
+	opts.LockTimeout = 10 * time.Second
+	opened := make(chan error, 1)
+	go func() {
+		s, err := storage.Open(path, opts)
+		if err == nil {
+			err = s.Close()
+		}
+		opened <- err
+	}()
+	select {
+	case err := <-opened:
+		t.Fatalf("opened twice: %v", err)
+	case <-time.After(200 * time.Millisecond):
+	}
+	must(t, first.Close())
+	must(t, <-opened)
+}
+
+func TestHolderFile(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "state.db")
+	s, err := storage.Open(path, testOptions())
+	must(t, err)
+	must(t, s.Announce("127.0.0.1:7171"))
+	got, err := storage.ReadHolder(path)
+	must(t, err)
+	want := storage.Holder{PID: os.Getpid(), Address: "127.0.0.1:7171", Since: fixedTime()}
+	if got != want {
+		t.Errorf("holder %+v, want %+v", got, want)
+	}
+	must(t, s.Close())
+	_, err = storage.ReadHolder(path)
+	wantError(t, err, api.NotFound, path, `cannot tell who holds "PATH": open PATH.holder: no such file or directory`)
+	left, err := filepath.Glob(filepath.Join(filepath.Dir(path), "*"))
+	must(t, err)
+	if len(left) != 1 {
+		t.Errorf("files left: %v, want the store alone", left)
+	}
+}
+
+func TestUpdateIsAllOrNothing(t *testing.T) {
+	s, table := newStore(t), apps()
+	refused := errors.New("refused")
+	err := s.Update(func(tx *storage.Tx) error {
+		must(t, table.Put(tx, app{ID: "app-1", Project: "p", Name: "web"}))
+		return refused
+	})
+	if err != refused {
+		t.Errorf("error %v, want the function's own", err)
+	}
+	func() {
+		defer func() {
+			if recover() == nil {
+				t.Error("the panic was swallowed")
+			}
+		}()
+		_ = s.Update(func(tx *storage.Tx) error {
+			must(t, table.Put(tx, app{ID: "app-1", Project: "p", Name: "web"}))
+			panic("in between")
+		})
+	}()
+	must(t, s.Update(func(tx *storage.Tx) error {
+		if table.Has(tx, "app-1") {
+			t.Error("a failed update left a record")
+		}
+		return nil
+	}))
+	err = s.View(func(tx *storage.Tx) error { return table.Put(tx, app{ID: "app-1", Project: "p", Name: "web"}) })
+	wantError(t, err, api.Internal, "", `cannot write apps "by:name": tx not writable`)
+}
+
+func TestClosedStore(t *testing.T) {
+	s := newStore(t)
+	must(t, s.Close())
+	nothing := func(*storage.Tx) error { return nil }
+	_, statsErr := s.Stats()
+	_, backupErr := s.Backup(&strings.Builder{})
+	for name, err := range map[string]error{
+		"view": s.View(nothing), "update": s.Update(nothing), "commit": s.Commit(t.Context(), nothing), "stats": statsErr,
+	} {
+		t.Run(name, func(t *testing.T) {
+			wantError(t, err, api.Unavailable, s.Path(), `cannot use "PATH": the store is closed`)
+		})
+	}
+	wantError(t, backupErr, api.Unavailable, s.Path(), `cannot back up "PATH": cannot use "PATH": the store is closed`)
+}
+
+func TestOnCommit(t *testing.T) {
+	s, table, log := newStore(t), apps(), receipts()
+	var seen []string
+	cancel := s.OnCommit(func(c storage.Change) { seen = append(seen, fmt.Sprint(c.Tables, c.Logs)) })
+	put := func(scale int) func(*storage.Tx) error {
+		return func(tx *storage.Tx) error {
+			return table.Put(tx, app{ID: "app-1", Project: "p", Name: "web", Scale: scale})
+		}
+	}
+	appendOne := func(tx *storage.Tx) error { _, err := log.Append(tx, someReceipt(1)); return err }
+	must(t, s.Update(put(1)))
+	must(t, s.Update(put(1))) // equal: nothing to write
+	must(t, s.Update(func(*storage.Tx) error { return nil }))
+	must(t, s.Update(appendOne))
+	must(t, s.Update(func(tx *storage.Tx) error { return errors.Join(put(2)(tx), appendOne(tx)) }))
+	_ = s.Update(func(tx *storage.Tx) error { must(t, put(3)(tx)); return errors.New("no") })
+	cancel()
+	must(t, s.Update(put(4)))
+	want := "[apps] []; [] [receipts]; [apps] [receipts]"
+	if got := strings.Join(seen, "; "); got != want {
+		t.Errorf("commits seen: %s\nwant: %s", got, want)
+	}
+}
