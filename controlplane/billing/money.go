@@ -53,8 +53,13 @@ func (f fraction) text(scale int) string {
 	return trim(format(v, scale))
 }
 
+// pow10 is 10^n for n up to 18, which all scales are: those of prices end at 12.
 func pow10(n int) *big.Int {
-	return new(big.Int).Exp(big.NewInt(10), big.NewInt(int64(n)), nil)
+	power := int64(1)
+	for range n {
+		power *= 10
+	}
+	return big.NewInt(power)
 }
 
 // format writes v x 10^-scale with exactly scale decimals.
