@@ -9,6 +9,7 @@
 # Exit status: 0 all is there; 1 failed; 3 no engine can be had here, so go on with the simulator.
 set -euo pipefail
 umask 022
+PATH=$PATH:/usr/sbin:/sbin
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 readonly here
@@ -70,13 +71,16 @@ apt_update() { apt-get update -q -o DPkg::Lock::Timeout=300 >>"$log" 2>&1 9>&-; 
 # install_packages installs what is missing of an engine and of what makes a Debian root.
 install_packages() {
 	local from=$SECONDS missing=()
-	command -v dockerd >/dev/null || missing+=(docker.io containerd runc iptables ca-certificates)
+	command -v dockerd >/dev/null || missing+=(docker.io iptables ca-certificates)
+	# Where the kernel confines by AppArmor, no container starts without its parser.
+	if [ "$(cat /sys/module/apparmor/parameters/enabled 2>/dev/null)" = Y ] && ! command -v apparmor_parser >/dev/null; then missing+=(apparmor); fi
 	command -v docker >/dev/null || missing+=(docker-cli)
 	command -v mmdebstrap >/dev/null || missing+=(mmdebstrap debian-archive-keyring)
 	[ ${#missing[@]} -gt 0 ] || return 0
 	echo "installing ${missing[*]} ..."
 	apt_update || no_engine "apt-get update failed ($(last_line "$log")). Repair the machine's package sources, or install Docker by hand (package docker.io), then run this again."
 	apt_install "${missing[@]}" || no_engine "apt-get install docker.io mmdebstrap failed ($(last_line "$log")). Install Docker by hand, then run this again."
+	command -v dockerd >/dev/null || no_engine "the machine's package sources have no docker.io. Add them (on Ubuntu: component universe) or install Docker by hand, then run this again."
 	step "$from" "installed ${missing[*]}"
 }
 
@@ -216,12 +220,12 @@ make_base() {
 	tar=$(cache_dir)/bookworm-slim-$hash.tar
 	partial=$(cache_dir)/partial-$$.tar
 	if ! [ -s "$tar" ]; then
-		command -v mmdebstrap >/dev/null || fail "cannot make $base_image: no image registry answers and mmdebstrap is missing; run 'sudo apt-get install mmdebstrap debian-archive-keyring', then this again"
+		command -v mmdebstrap >/dev/null || fail "cannot make $base_image: no image registry answers and mmdebstrap is missing; run 'sudo apt-get install mmdebstrap debian-archive-keyring', then this again, or run this once as root"
 		rm -rf "$(cache_dir)"/bookworm-slim-*.tar "$(cache_dir)"/partial-*.tar
 		bash "$here/base/build.sh" "$partial" \
 			"$(mirror '^[a-z]+$' http://deb.debian.org/debian)" \
 			"$(mirror '-security$' http://deb.debian.org/debian-security)" >>"$log" 2>&1 9>&- ||
-			{ rm -rf "$partial"; fail "cannot make $base_image from Debian packages: $(last_line "$log")"; }
+			{ rm -rf "$partial"; fail "cannot make $base_image from Debian packages (it needs root, or user namespaces): $(last_line "$log")"; }
 		mv "$partial" "$tar"
 	fi
 	docker import --change 'CMD ["bash"]' --change "LABEL nuage.recipe=$hash" "$tar" "$base_image" >>"$log" 2>&1 9>&- ||

@@ -7,9 +7,11 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -125,5 +127,54 @@ func TestScriptIsEmbedded(t *testing.T) {
 	}
 	if !bytes.Equal(Script(), want) {
 		t.Error("Script() is not setup.sh")
+	}
+}
+
+// fakeDocker is a docker command that answers, has the images listed in $STATE/images and
+// writes what it is asked to $STATE/asked.
+const fakeDocker = `
+cat > /dev/null < /dev/null
+case "$1 $2" in
+"version "*) echo 20.10; exit ;;
+"image inspect") for ref; do :; done; grep -qx "$ref" $STATE/images && echo none; exit ;;
+"image ls"|"image rm") exit ;;
+pull*) echo pull >> $STATE/asked; [ -z "$REGISTRY" ] && exec sleep 60; echo "bookworm-slim: Pulling from library/debian"; echo debian:bookworm-slim >> $STATE/images ;;
+import*) echo import >> $STATE/asked; echo debian:bookworm-slim >> $STATE/images ;;
+build*) for a; do [ "$last" = --tag ] && echo "build $a" >> $STATE/asked; last=$a; done; cat > /dev/null ;;
+esac`
+
+func TestScriptPullsTheBaseOnlyWhereARegistryAnswers(t *testing.T) {
+	tests := []struct{ name, registry, had, want string }{
+		{"registry", "1", "", "build nuage/debian-12:1,build nuage/postgres:15,build nuage/python:1,build nuage/tiny:1,pull"},
+		{"none", "", "", "build nuage/debian-12:1,build nuage/postgres:15,build nuage/python:1,build nuage/tiny:1,import,pull"},
+		{"base is there", "", "debian:bookworm-slim\n", "build nuage/debian-12:1,build nuage/postgres:15,build nuage/python:1,build nuage/tiny:1"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			state := t.TempDir()
+			if err := os.WriteFile(filepath.Join(state, "images"), []byte(tt.had), 0o644); err != nil {
+				t.Fatal(err)
+			}
+			began := time.Now()
+			cmd := exec.Command("bash", "setup.sh")
+			cmd.Env = append(os.Environ(), "XDG_CACHE_HOME="+t.TempDir(), "STATE="+state, "REGISTRY="+tt.registry,
+				"PATH="+stubs(t, map[string]string{"docker": fakeDocker, "mmdebstrap": `for a; do case $a in /*.tar) tar -cf $a -T /dev/null;; esac; done`}))
+			if out, err := cmd.CombinedOutput(); err != nil {
+				t.Fatalf("%v: %s", err, out)
+			}
+			asked, err := os.ReadFile(filepath.Join(state, "asked"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			lines := strings.Split(strings.TrimSpace(string(asked)), "\n")
+			slices.Sort(lines)
+			if diff := cmp.Diff(tt.want, strings.Join(lines, ",")); diff != "" {
+				t.Error(diff)
+			}
+			if took := time.Since(began); took > 20*time.Second {
+				t.Errorf("a silent registry held the set-up up: it took %v", took)
+			}
+		})
 	}
 }
