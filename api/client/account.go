@@ -1,0 +1,109 @@
+package client
+
+import (
+	"context"
+	"net/http"
+	"net/url"
+	"time"
+
+	"nuage/api"
+)
+
+type projects struct{ c *conn }
+
+func (p projects) Create(ctx context.Context, name string, spec api.ProjectSpec) (api.Project, error) {
+	return ask[api.Project](ctx, p.c, request{method: http.MethodPost, path: path("projects"), in: named[api.ProjectSpec]{name, spec}})
+}
+
+func (p projects) Get(ctx context.Context, name string) (api.Project, error) {
+	return ask[api.Project](ctx, p.c, request{method: http.MethodGet, path: path("projects", name)})
+}
+
+func (p projects) List(ctx context.Context, page api.Page) (api.List[api.Project], error) {
+	return ask[api.List[api.Project]](ctx, p.c, request{method: http.MethodGet, path: path("projects"), query: pageQuery(page)})
+}
+
+func (p projects) Delete(ctx context.Context, name string) error {
+	return p.c.call(ctx, request{method: http.MethodDelete, path: path("projects", name)}, nil)
+}
+
+type tokens struct{ c *conn }
+
+func (t tokens) Create(ctx context.Context, name string, spec api.TokenSpec) (api.Token, error) {
+	return ask[api.Token](ctx, t.c, request{method: http.MethodPost, path: path("tokens"), in: named[api.TokenSpec]{name, spec}})
+}
+
+func (t tokens) List(ctx context.Context, page api.Page) (api.List[api.Token], error) {
+	return ask[api.List[api.Token]](ctx, t.c, request{method: http.MethodGet, path: path("tokens"), query: pageQuery(page)})
+}
+
+func (t tokens) Revoke(ctx context.Context, name string) error {
+	return t.c.call(ctx, request{method: http.MethodDelete, path: path("tokens", name)}, nil)
+}
+
+// Authenticate asks with the secret instead of the client's own token.
+func (t tokens) Authenticate(ctx context.Context, secret string) (api.Actor, error) {
+	c := *t.c
+	c.token = secret
+	id, err := ask[api.Identity](ctx, &c, request{method: http.MethodGet, path: path("identity")})
+	return api.Actor{Kind: id.Kind, Name: id.Name, Project: id.Project}, err
+}
+
+type activities struct{ c *conn }
+
+func (a activities) List(ctx context.Context, q api.ActivityQuery) (api.List[api.Activity], error) {
+	query := pageQuery(q.Page)
+	setIf(query, "project", q.Project)
+	setIf(query, "resource", q.Resource)
+	setIf(query, "layer", string(q.Layer))
+	setIf(query, "actor", string(q.Actor))
+	setTime(query, "since", q.Since)
+	return ask[api.List[api.Activity]](ctx, a.c, request{method: http.MethodGet, path: path("activities"), query: query})
+}
+
+type ledger struct{ c *conn }
+
+func (l ledger) Usage(ctx context.Context, q api.UsageQuery) (api.List[api.Usage], error) {
+	query := pageQuery(q.Page)
+	setIf(query, "project", q.Project)
+	setIf(query, "resource", q.Resource)
+	setTime(query, "from", q.From)
+	setTime(query, "to", q.To)
+	return ask[api.List[api.Usage]](ctx, l.c, request{method: http.MethodGet, path: path("usage"), query: query})
+}
+
+func (l ledger) Bill(ctx context.Context, q api.BillQuery) (api.Bill, error) {
+	query := url.Values{}
+	setIf(query, "project", q.Project)
+	setIf(query, "by", q.By)
+	setIf(query, "book", q.Book)
+	setTime(query, "from", q.From)
+	setTime(query, "to", q.To)
+	return ask[api.Bill](ctx, l.c, request{method: http.MethodGet, path: path("bill"), query: query})
+}
+
+func (l ledger) Prices(ctx context.Context, book string) (api.PriceBook, error) {
+	query := url.Values{}
+	setIf(query, "book", book)
+	return ask[api.PriceBook](ctx, l.c, request{method: http.MethodGet, path: path("prices"), query: query})
+}
+
+type comparisons struct{ c *conn }
+
+func (x comparisons) Compare(ctx context.Context, project string, names []string) (api.Comparison, error) {
+	query := url.Values{}
+	for _, n := range names {
+		query.Add("name", n)
+	}
+	return ask[api.Comparison](ctx, x.c, request{method: http.MethodGet, path: path("projects", project, "compare"), query: query})
+}
+
+func (x comparisons) Measure(ctx context.Context, project string, m api.Measurement) error {
+	return x.c.call(ctx, request{method: http.MethodPost, path: path("projects", project, "measurements"), in: m}, nil)
+}
+
+func setTime(q url.Values, name string, t time.Time) {
+	if !t.IsZero() {
+		q.Set(name, t.Format(time.RFC3339Nano))
+	}
+}

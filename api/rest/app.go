@@ -1,0 +1,53 @@
+package rest
+
+import (
+	"context"
+
+	"nuage/api"
+)
+
+func (f *face) appRoutes() []route {
+	single := "/v1/projects/{project}/apps/{name}/"
+	return []route{
+		{get, single + "releases", anyToken, "apps", "list-releases", "List the releases of an app, newest first", handle(f.releases)},
+		{post, single + "rollback", anyToken, "apps", "rollback-app", "Deploy an earlier release again", handle(f.rollback, example(RollbackRequest{To: 3}))},
+	}
+}
+
+// RollbackRequest is the body of a rollback.
+type RollbackRequest struct {
+	To int `json:"to,omitempty" minimum:"0" doc:"number of the release; 0: the newest that served before this one"`
+}
+
+type rollbackInput struct {
+	named
+	waiting
+	Body *RollbackRequest
+}
+
+func (f *face) releases(ctx context.Context, in *struct{ named }) (*body[api.List[api.Release]], error) {
+	return list(f.Cloud.Apps.Releases(ctx, in.Project, in.Name))
+}
+
+func (f *face) rollback(ctx context.Context, in *rollbackInput) (*object[api.App], error) {
+	to := 0
+	if in.Body != nil {
+		to = in.Body.To
+	}
+	v, err := f.Cloud.Apps.Rollback(ctx, in.Project, in.Name, to)
+	if err != nil {
+		return nil, err
+	}
+	return answerObject(settle(ctx, f.Cloud.Apps, in.named, in.Wait.limit, v))
+}
+
+func (f *face) databaseRoutes() []route {
+	return []route{
+		{get, "/v1/projects/{project}/databases/{name}/credentials", anyToken, "databases", "get-credentials",
+			"Show how to let a client into a database", handle(f.credentials)},
+	}
+}
+
+func (f *face) credentials(ctx context.Context, in *struct{ named }) (*body[api.Credentials], error) {
+	return one(f.Cloud.Databases.Credentials(ctx, in.Project, in.Name))
+}

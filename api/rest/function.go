@@ -1,0 +1,122 @@
+package rest
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"io"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"nuage/api"
+)
+
+func (f *face) functionRoutes() []route {
+	path := "/v1/projects/{project}/functions/{name}/invocations"
+	return []route{
+		{post, path, anyToken, "functions", "invoke-function", "Call a function",
+			stream(f.invoke, bytesIn("application/octet-stream", "the event: any bytes of any type, 6 MiB at most", false), invocation)},
+		{get, path, anyToken, "functions", "list-invocations", "List the receipts of the newest calls, newest first", handle(f.calls)},
+	}
+}
+
+type invokeInput struct {
+	named
+	Type    string `header:"Nuage-Invocation-Type" enum:"sync,async" doc:"sync when absent"`
+	LogType string `header:"Nuage-Log-Type" enum:"tail,none" doc:"tail: answer the last 4 KB of the log in Nuage-Log"`
+}
+
+type callsInput struct {
+	named
+	Last int `query:"last" minimum:"0" maximum:"1000" doc:"so many; 20 when 0 or absent"`
+}
+
+func (f *face) calls(ctx context.Context, in *callsInput) (*body[api.List[api.Receipt]], error) {
+	return list(f.Cloud.Functions.Calls(ctx, in.Project, in.Name, in.Last))
+}
+
+// invoke calls a function. An error of the function is a 200 with the header Nuage-Function-Error.
+func (f *face) invoke(w http.ResponseWriter, r *http.Request, in *invokeInput) error {
+	deadlines(w, time.Now().Add(bodyTime))
+	event := limitBody(w, r, api.MaxPayloadBytes)
+	payload, err := io.ReadAll(event)
+	if err != nil {
+		return event.explain(refuseBody(event, err))
+	}
+	deadlines(w, time.Time{})
+	call := api.Invocation{Payload: payload, ContentType: r.Header.Get("Content-Type"), Type: api.InvocationType(in.Type)}
+	if call.Type == "" {
+		call.Type = api.Sync
+	}
+	answer, err := f.Cloud.Functions.Invoke(r.Context(), in.Project, in.Name, call)
+	if err != nil {
+		return err
+	}
+	return writeAnswer(w, call.Type, in.LogType == "tail", answer)
+}
+
+// refuseBody words a body that broke off.
+func refuseBody(l *limited, err error) error {
+	if explained := l.explain(err); explained != err {
+		return explained
+	}
+	return refuse(http.StatusBadRequest, "cannot read the body of the request: it broke off")
+}
+
+func writeAnswer(w http.ResponseWriter, kind api.InvocationType, withLog bool, a api.Answer) error {
+	receipt, err := json.Marshal(a.Receipt)
+	if err != nil {
+		return err
+	}
+	h := w.Header()
+	h.Set(api.HeaderInvocationID, a.Receipt.RequestID)
+	if kind == api.Async {
+		w.WriteHeader(http.StatusAccepted)
+		return nil
+	}
+	h.Set(api.HeaderReceipt, string(receipt))
+	h.Set(api.HeaderBilledMs, strconv.FormatInt(a.Receipt.BilledMs, 10))
+	setIf(h, a.Receipt.Cold, api.HeaderInitMs, a.Receipt.InitMs)
+	setIf(h, a.FunctionError != "", api.HeaderFunctionError, a.FunctionError)
+	setIf(h, withLog, api.HeaderLog, base64.StdEncoding.EncodeToString([]byte(a.Log)))
+	setIf(h, true, "Content-Type", mediaType(a.ContentType))
+	_, err = w.Write(a.Payload)
+	return err
+}
+
+func setIf(h http.Header, yes bool, name, value string) {
+	if yes {
+		h.Set(name, value)
+	}
+}
+
+func mediaType(t string) string {
+	if t == "" {
+		return "application/octet-stream"
+	}
+	return t
+}
+
+// invocation documents the answers of a call.
+func invocation(op *huma.Operation) {
+	bytesOut(http.StatusOK, "*/*", "What the function answered, or its error document.")(op)
+	text := &huma.Schema{Type: huma.TypeString}
+	headers := map[string]*huma.Param{}
+	for name, about := range map[string]string{
+		api.HeaderInvocationID:  "id of the call",
+		api.HeaderBilledMs:      "billed milliseconds",
+		api.HeaderInitMs:        "milliseconds to start the runtime; on cold calls only",
+		api.HeaderFunctionError: "Handled or Unhandled, where the function failed",
+		api.HeaderReceipt:       "the receipt as JSON",
+		api.HeaderLog:           "the last 4 KB of the log in base64, where asked for",
+	} {
+		headers[name] = &huma.Param{Description: about, Schema: text}
+	}
+	op.Responses["200"].Headers = headers
+	op.Responses["202"] = &huma.Response{Description: "Taken, to be run later.", Headers: map[string]*huma.Param{
+		api.HeaderInvocationID: headers[api.HeaderInvocationID],
+	}}
+}

@@ -1,0 +1,98 @@
+package rest
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"nuage/api"
+)
+
+func (f *face) ledgerRoutes() []route {
+	return []route{
+		{get, "/v1/usage", anyToken, "bill", "list-usage", "List metered quantities, oldest first", handle(f.usage)},
+		{get, "/v1/bill", anyToken, "bill", "get-bill", "Show the bill of a period", handle(f.bill)},
+		{get, "/v1/prices", anyToken, "bill", "get-prices", "Show a price book", handle(f.prices)},
+		{get, "/v1/activities", anyToken, "activities", "list-activities", "List who did what, oldest first", handle(f.activities)},
+	}
+}
+
+type usageInput struct {
+	Project  string    `query:"project" doc:"only this project"`
+	Resource string    `query:"resource" doc:"only the resource of this name"`
+	From     time.Time `query:"from" doc:"from this time on"`
+	To       time.Time `query:"to" doc:"before this time"`
+	page
+}
+
+type billInput struct {
+	Project string    `query:"project" doc:"only this project"`
+	By      string    `query:"by" enum:"service,resource,model,project,day" doc:"sum the lines up by this"`
+	Book    string    `query:"book" doc:"price book; nuage when absent"`
+	From    time.Time `query:"from" doc:"from this time on; the start of the current month when absent"`
+	To      time.Time `query:"to" doc:"before this time; the end of the current month when absent"`
+}
+
+type pricesInput struct {
+	Book string `query:"book" doc:"price book; nuage when absent"`
+}
+
+type activitiesInput struct {
+	Project  string    `query:"project" doc:"only this project"`
+	Resource string    `query:"resource" doc:"only the resource of this name"`
+	Layer    string    `query:"layer" doc:"only this layer" enum:"data,configuration,identities,client-devices,application,scaling,runtime,operating-system,network-controls,virtualization,physical"`
+	Actor    string    `query:"actor" enum:"customer,platform" doc:"only this side's work"`
+	Since    time.Time `query:"since" doc:"from this time on"`
+	page
+}
+
+func (f *face) usage(ctx context.Context, in *usageInput) (*body[api.List[api.Usage]], error) {
+	return list(f.Cloud.Ledger.Usage(ctx, api.UsageQuery{
+		Project: in.Project, Resource: in.Resource, From: in.From, To: in.To, Page: in.page.page(),
+	}))
+}
+
+func (f *face) bill(ctx context.Context, in *billInput) (*body[api.Bill], error) {
+	bill, err := f.Cloud.Ledger.Bill(ctx, api.BillQuery{Project: in.Project, By: in.By, Book: in.Book, From: in.From, To: in.To})
+	if bill.Lines == nil {
+		bill.Lines = []api.BillLine{}
+	}
+	return one(bill, err)
+}
+
+func (f *face) prices(ctx context.Context, in *pricesInput) (*body[api.PriceBook], error) {
+	return one(f.Cloud.Ledger.Prices(ctx, in.Book))
+}
+
+func (f *face) activities(ctx context.Context, in *activitiesInput) (*body[api.List[api.Activity]], error) {
+	return list(f.Cloud.Activities.List(ctx, api.ActivityQuery{
+		Project: in.Project, Resource: in.Resource, Layer: api.Layer(in.Layer), Actor: api.ActorKind(in.Actor), Since: in.Since, Page: in.page.page(),
+	}))
+}
+
+func (f *face) comparisonRoutes() []route {
+	sample := api.Measurement{Subject: "web", Name: "recovery", Unit: "s", Value: "2.4", At: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)}
+	return []route{
+		{get, "/v1/projects/{project}/compare", anyToken, "compare", "compare", "Lay recorded work beside the published responsibility matrix", handle(f.compare)},
+		{post, "/v1/projects/{project}/measurements", anyToken, "compare", "create-measurement", "Store a figure measured from outside",
+			handle(f.measure, example(sample), status(http.StatusNoContent))},
+	}
+}
+
+type compareInput struct {
+	inProject
+	Names []string `query:"name,explode" doc:"an instance, app or function, also as app/web; may be repeated; all of the project when absent"`
+}
+
+type measureInput struct {
+	inProject
+	Body api.Measurement
+}
+
+func (f *face) compare(ctx context.Context, in *compareInput) (*body[api.Comparison], error) {
+	return one(f.Cloud.Comparisons.Compare(ctx, in.Project, in.Names))
+}
+
+func (f *face) measure(ctx context.Context, in *measureInput) (*nothing, error) {
+	return done(f.Cloud.Comparisons.Measure(ctx, in.Project, in.Body))
+}

@@ -1,0 +1,46 @@
+package rest
+
+import (
+	"context"
+	"net/http"
+
+	"nuage/api"
+)
+
+func (f *face) projectRoutes() []route {
+	all, single := "/v1/projects", "/v1/projects/{project}"
+	sample := CreateRequest[api.ProjectSpec]{Name: "shop", Spec: api.ProjectSpec{Description: "the web shop"}}
+	return []route{
+		{post, all, accountToken, "projects", "create-project", "Create a project", handle(f.createProject, example(sample), status(http.StatusCreated))},
+		{get, all, anyToken, "projects", "list-projects", "List the projects that the token may see", handle(f.listProjects)},
+		{get, single, anyToken, "projects", "get-project", "Show a project", handle(f.getProject)},
+		{del, single, accountToken, "projects", "delete-project", "Delete an empty project", handle(f.deleteProject)},
+	}
+}
+
+type newProjectInput struct {
+	idempotent
+	Body CreateRequest[api.ProjectSpec]
+}
+
+type pageInput struct{ page }
+
+func (f *face) createProject(ctx context.Context, in *newProjectInput) (*created[api.Project], error) {
+	v, err := f.Cloud.Projects.Create(in.context(ctx), in.Body.Name, in.Body.Spec)
+	if err != nil {
+		return nil, err
+	}
+	return &created[api.Project]{Location: "/v1/projects/" + in.Body.Name, ETag: tag(&v), Body: v}, nil
+}
+
+func (f *face) listProjects(ctx context.Context, in *pageInput) (*body[api.List[api.Project]], error) {
+	return list(f.Cloud.Projects.List(ctx, in.page.page()))
+}
+
+func (f *face) getProject(ctx context.Context, in *struct{ inProject }) (*object[api.Project], error) {
+	return answerObject(f.Cloud.Projects.Get(ctx, in.Project))
+}
+
+func (f *face) deleteProject(ctx context.Context, in *struct{ inProject }) (*nothing, error) {
+	return done(f.Cloud.Projects.Delete(ctx, in.Project))
+}
