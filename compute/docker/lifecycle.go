@@ -1,0 +1,94 @@
+package docker
+
+import (
+	"context"
+	"strings"
+	"time"
+
+	cerrdefs "github.com/containerd/errdefs"
+	"github.com/docker/docker/api/types/container"
+
+	"nuage/api"
+	"nuage/compute"
+)
+
+// Start starts the container.
+func (e *Engine) Start(ctx context.Context, id string) error {
+	err := e.cli.ContainerStart(ctx, e.name(id), container.StartOptions{})
+	if err != nil {
+		return failed(err, "start %q", id)
+	}
+	return nil
+}
+
+// Stop sends the container's stop signal and kills after grace, in whole seconds.
+func (e *Engine) Stop(ctx context.Context, id string, grace time.Duration) error {
+	seconds := int(max(0, grace+time.Second-1) / time.Second)
+	err := e.cli.ContainerStop(ctx, e.name(id), container.StopOptions{Timeout: &seconds})
+	if err != nil && !cerrdefs.IsNotFound(err) {
+		return failed(err, "stop %q", id)
+	}
+	return nil
+}
+
+// Remove kills and removes the container, and the volumes that its image made without a name.
+func (e *Engine) Remove(ctx context.Context, id string) error {
+	return e.remove(ctx, e.name(id), id)
+}
+
+func (e *Engine) remove(ctx context.Context, ref, id string) error {
+	return until(ctx, "remove \""+id+"\"", func(ctx context.Context) (bool, error) {
+		err := e.cli.ContainerRemove(ctx, ref, container.RemoveOptions{Force: true, RemoveVolumes: true})
+		switch {
+		case err == nil, cerrdefs.IsNotFound(err):
+			return true, nil
+		case cerrdefs.IsConflict(err) && strings.Contains(err.Error(), "already in progress"):
+			return e.vanished(ctx, id)
+		}
+		return false, failed(err, "remove %q", id)
+	})
+}
+
+// vanished says whether the container is gone.
+func (e *Engine) vanished(ctx context.Context, id string) (bool, error) {
+	_, err := e.cli.ContainerInspect(ctx, e.name(id))
+	if cerrdefs.IsNotFound(err) {
+		return true, nil
+	}
+	if err != nil {
+		return false, failed(err, "see whether %q is gone", id)
+	}
+	return false, nil
+}
+
+// Update changes limits of a container, running or not. A zero field is left as it is.
+func (e *Engine) Update(ctx context.Context, id string, limits compute.Limits) error {
+	if err := limits.Check(); err != nil {
+		return err
+	}
+	c, err := e.cli.ContainerInspect(ctx, e.name(id))
+	if err != nil {
+		return failed(err, "update %q", id)
+	}
+	if c.State.Running && limits.MemoryBytes > 0 && limits.MemoryBytes < c.HostConfig.Memory {
+		if err := e.fits(ctx, id, limits.MemoryBytes); err != nil {
+			return err
+		}
+	}
+	if _, err := e.cli.ContainerUpdate(ctx, e.name(id), container.UpdateConfig{Resources: resources(limits)}); err != nil {
+		return failed(err, "update %q", id)
+	}
+	return nil
+}
+
+// fits refuses a memory limit below what is in use: cgroup v2 would kill instead of refusing.
+func (e *Engine) fits(ctx context.Context, id string, bytes int64) error {
+	s, err := e.Stats(ctx, id)
+	if err != nil {
+		return err
+	}
+	if s.MemoryBytes > uint64(bytes) {
+		return api.Errorf(api.Conflict, "cannot update %q: it uses %d bytes of memory, more than the %d asked for; stop it first", id, s.MemoryBytes, bytes)
+	}
+	return nil
+}

@@ -1,0 +1,143 @@
+package docker
+
+import (
+	"context"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	cerrdefs "github.com/containerd/errdefs"
+	"github.com/docker/docker/api/types/container"
+	"golang.org/x/sync/errgroup"
+
+	"nuage/compute"
+)
+
+const inspections = 8 // at once
+
+// List inspects every container of this cloud: a listing lacks exit codes, times and limits.
+func (e *Engine) List(ctx context.Context) ([]compute.Observed, error) {
+	found, err := e.containers(ctx)
+	if err != nil {
+		return nil, err
+	}
+	seen := make([]*compute.Observed, len(found))
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(inspections)
+	for i, c := range found {
+		g.Go(func() error {
+			full, err := e.cli.ContainerInspect(ctx, c.ID)
+			if cerrdefs.IsNotFound(err) {
+				return nil
+			}
+			if err != nil {
+				return failed(err, "look at %q", c.Labels[compute.LabelID])
+			}
+			seen[i] = e.observed(full)
+			return nil
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return nil, err
+	}
+	all := make([]compute.Observed, 0, len(seen))
+	for _, o := range seen {
+		if o != nil {
+			all = append(all, *o)
+		}
+	}
+	slices.SortFunc(all, func(a, b compute.Observed) int { return strings.Compare(a.ID, b.ID) })
+	return all, nil
+}
+
+func (e *Engine) observed(c container.InspectResponse) *compute.Observed {
+	l := c.Config.Labels
+	generation, err := strconv.ParseInt(l[compute.LabelGeneration], 10, 64)
+	if err != nil {
+		e.log.Warn("container has a strange label", "container", c.Name, "label", compute.LabelGeneration, "err", err)
+	}
+	o := &compute.Observed{
+		ID: l[compute.LabelID], Owner: l[compute.LabelOwner], Kind: l[compute.LabelKind], Project: l[compute.LabelProject],
+		Name: l[compute.LabelName], Generation: generation, Template: l[compute.LabelTemplate],
+		Engine: c.ID, Image: c.Config.Image, State: stateOf(c.State), ExitCode: c.State.ExitCode, OOMKilled: c.State.OOMKilled,
+		StartedAt: timeOf(c.State.StartedAt), FinishedAt: timeOf(c.State.FinishedAt),
+		Address: e.addressOf(c), Limits: limitsOf(c.HostConfig.Resources),
+	}
+	if o.State == compute.StateRunning {
+		o.Endpoints = e.endpoints(c, o.Address)
+	}
+	return o
+}
+
+func stateOf(s *container.State) compute.State {
+	switch s.Status {
+	case "created":
+		return compute.StateCreated
+	case "running", "paused", "restarting":
+		return compute.StateRunning
+	case "dead", "removing":
+		return compute.StateDead
+	}
+	return compute.StateExited
+}
+
+// timeOf reads the engine's times; year one means never.
+func timeOf(s string) time.Time {
+	t, err := time.Parse(time.RFC3339Nano, s)
+	if err != nil || t.Year() <= 1 {
+		return time.Time{}
+	}
+	return t.UTC()
+}
+
+// addressOf is the address the container has, or will have when it starts.
+func (e *Engine) addressOf(c container.InspectResponse) string {
+	if c.NetworkSettings == nil {
+		return ""
+	}
+	for _, n := range c.NetworkSettings.Networks {
+		if n == nil {
+			continue
+		}
+		if n.IPAddress != "" {
+			return n.IPAddress
+		}
+		if n.IPAMConfig != nil {
+			return n.IPAMConfig.IPv4Address
+		}
+	}
+	return ""
+}
+
+// endpoints is where a program on this machine dials the workload's ports.
+func (e *Engine) endpoints(c container.InspectResponse, address string) map[int]compute.Endpoint {
+	all := map[int]compute.Endpoint{}
+	for _, word := range strings.Split(c.Config.Labels[labelPorts], ",") {
+		port, err := strconv.Atoi(word)
+		if err != nil {
+			continue // no ports
+		}
+		bound := c.NetworkSettings.Ports[tcp(port)]
+		switch {
+		case len(bound) > 0:
+			if host, err := strconv.Atoi(bound[0].HostPort); err == nil {
+				all[port] = compute.Endpoint{Host: "127.0.0.1", Port: host}
+			}
+		case e.routes && address != "":
+			all[port] = compute.Endpoint{Host: address, Port: port}
+		}
+	}
+	return all
+}
+
+func limitsOf(r container.Resources) compute.Limits {
+	l := compute.Limits{MemoryBytes: r.Memory}
+	if r.CPUQuota > 0 && r.CPUPeriod > 0 {
+		l.MilliCPU = r.CPUQuota * 1000 / r.CPUPeriod
+	}
+	if r.PidsLimit != nil && *r.PidsLimit > 0 {
+		l.Pids = *r.PidsLimit
+	}
+	return l
+}
