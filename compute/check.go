@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"path"
 	"regexp"
+	"slices"
 	"strings"
 
 	"nuage/api"
@@ -13,6 +14,7 @@ import (
 
 const (
 	minMemoryBytes = 6 << 20 // what Docker takes at least
+	minMilliCPU    = 10      // likewise
 	maxHostname    = 63
 )
 
@@ -35,12 +37,31 @@ func (w Workload) Check() error {
 			return api.Errorf(api.Invalid, "cannot create %q: %d is no port, use 1 to 65535", w.ID, p)
 		}
 	}
+	if !slices.Contains([]GuestMode{GuestNone, GuestMachine, GuestSandbox}, w.Guest) {
+		return api.Errorf(api.Invalid, "cannot create %q: there is no guest mode %q", w.ID, w.Guest)
+	}
 	for _, m := range w.Mounts {
 		if err := m.check(w.ID); err != nil {
 			return err
 		}
 	}
+	for _, c := range w.Caps {
+		if !usualCap(c) {
+			return api.Errorf(api.Invalid, "cannot create %q: capability %q is not for workloads", w.ID, c)
+		}
+	}
 	return w.Limits.Check()
+}
+
+// usualCap says whether a workload may ask for the capability: the engines' usual set without NET_RAW. A machine's
+// guest gets NET_ADMIN unasked.
+func usualCap(name string) bool {
+	switch strings.TrimPrefix(strings.ToUpper(name), "CAP_") {
+	case "AUDIT_WRITE", "CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "KILL", "MKNOD", "NET_BIND_SERVICE",
+		"SETFCAP", "SETGID", "SETPCAP", "SETUID", "SYS_CHROOT":
+		return true
+	}
+	return false
 }
 
 func (m Mount) check(id string) error {
@@ -64,7 +85,24 @@ func (l Limits) Check() error {
 	if l.MemoryBytes > 0 && l.MemoryBytes < minMemoryBytes {
 		return api.Errorf(api.Invalid, "cannot limit memory to %d bytes: %d is the least", l.MemoryBytes, minMemoryBytes)
 	}
+	if l.MilliCPU > 0 && l.MilliCPU < minMilliCPU {
+		return api.Errorf(api.Invalid, "cannot limit CPU to %d thousandths: %d is the least", l.MilliCPU, minMilliCPU)
+	}
 	return nil
+}
+
+// Over returns l with the fields that are zero taken from old: what Update makes of a workload's limits.
+func (l Limits) Over(old Limits) Limits {
+	if l.MilliCPU == 0 {
+		l.MilliCPU = old.MilliCPU
+	}
+	if l.MemoryBytes == 0 {
+		l.MemoryBytes = old.MemoryBytes
+	}
+	if l.Pids == 0 {
+		l.Pids = old.Pids
+	}
+	return l
 }
 
 var idForm = regexp.MustCompile(`^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,127}$`)

@@ -13,15 +13,16 @@ type Engine interface {
 	// Info says what the engine is, freshly asked.
 	Info(ctx context.Context) (Info, error)
 	// Create makes the workload's container, stopped. One that exists with the same template is left as it is.
-	// NotFound: the image. Conflict: exists with another template; the address or a port is in use. Invalid: the engine refuses the fields.
+	// NotFound: the image, network or volume (the message says which). Conflict: exists with another template or is half
+	// removed; the address is in use. Invalid: the engine refuses the fields. Unsupported: no guest for the guest mode.
 	Create(ctx context.Context, w Workload) error
-	// Start starts it; one that runs is left running. NotFound.
+	// Start starts it; one that runs is left running. NotFound. Conflict: dead. Invalid: the command can't be run.
 	Start(ctx context.Context, id string) error
 	// Stop asks it to end (SIGTERM) and kills it after grace. One that is stopped or absent is fine.
 	Stop(ctx context.Context, id string, grace time.Duration) error
 	// Remove kills and removes the container; volumes stay. An absent one is fine.
 	Remove(ctx context.Context, id string) error
-	// Update changes limits in place. NotFound. Conflict: it cannot go as low as asked.
+	// Update changes limits in place; a zero field is left as it is. NotFound. Conflict: it cannot go as low as asked.
 	Update(ctx context.Context, id string, limits Limits) error
 	// List returns everything of this cloud, however it came about. It is the truth.
 	List(ctx context.Context) ([]Observed, error)
@@ -181,8 +182,8 @@ type Network struct {
 
 // Networks makes networks.
 type Networks interface {
-	EnsureNetwork(ctx context.Context, n Network) error // Conflict: the range is in use
-	RemoveNetwork(ctx context.Context, id string) error // an absent one is fine. Conflict: in use
+	EnsureNetwork(ctx context.Context, n Network) error // Conflict: the range is in use, or it exists with another one
+	RemoveNetwork(ctx context.Context, id string) error // an absent one is fine. Conflict: a workload is in it, stopped or not
 	ListNetworks(ctx context.Context) ([]Network, error)
 }
 
@@ -194,7 +195,7 @@ type Volume struct {
 // Volumes makes disks. Nothing but RemoveVolume ever destroys data.
 type Volumes interface {
 	EnsureVolume(ctx context.Context, v Volume) error
-	RemoveVolume(ctx context.Context, id string) error
+	RemoveVolume(ctx context.Context, id string) error // an absent one is fine. Conflict: a workload mounts it, stopped or not
 	ListVolumes(ctx context.Context) ([]Volume, error)
 	// VolumeBytes is the disk space a volume takes now. NotFound.
 	VolumeBytes(ctx context.Context, id string) (int64, error)
@@ -212,7 +213,7 @@ type Images interface {
 	// Image looks a reference up, pulling it where it is absent and a registry answers within wait.
 	// NotFound: no such image (the message says whether a registry answered).
 	Image(ctx context.Context, ref string, wait time.Duration) (Image, error)
-	// RemoveImage removes an image of ours by id or tag. An absent one is fine.
+	// RemoveImage removes an image of ours by id or tag. An absent one is fine. Conflict: not ours; in use.
 	RemoveImage(ctx context.Context, ref string) error
 }
 

@@ -117,7 +117,7 @@ func (e *Engine) destroy(id string) {
 	e.emit(id, "destroy")
 }
 
-// Update notes the limits down.
+// Update notes the limits down. A zero field is left as it is.
 func (e *Engine) Update(ctx context.Context, id string, limits compute.Limits) error {
 	return e.do(ctx, "update", func() error {
 		b, err := e.find("update", id)
@@ -127,7 +127,7 @@ func (e *Engine) Update(ctx context.Context, id string, limits compute.Limits) e
 		if err := limits.Check(); err != nil {
 			return err
 		}
-		b.limits = limits
+		b.limits = limits.Over(b.limits)
 		return nil
 	})
 }
