@@ -211,16 +211,18 @@ func TestBillHead(t *testing.T) {
 
 // A live bill shows the minimum from the start, and it shrinks as the run goes on: the bill never falls.
 func TestRatingGoesOnAfterABill(t *testing.T) {
-	r, err := nuage(t).Rate(november(""))
-	if err != nil {
-		t.Fatal(err)
-	}
-	for i, want := range []string{"0.000333", "0.000333", "0.000500"} {
-		if err := r.Add(ran("web", "instance-hours:small", "r", fmt.Sprintf("11-02 10:0%d:00", i), 30*time.Second)); err != nil {
+	for _, by := range []string{ByNothing, ByDay} {
+		r, err := nuage(t).Rate(november(by))
+		if err != nil {
 			t.Fatal(err)
 		}
-		if bill, err := r.Bill(); err != nil || bill.Total != want {
-			t.Errorf("after %d records the bill is %s, want %s (%v)", i+1, bill.Total, want, err)
+		for i, want := range []string{"0.000333", "0.000333", "0.000500"} {
+			if err := r.Add(ran("web", "instance-hours:small", "r", fmt.Sprintf("11-02 10:0%d:00", i), 30*time.Second)); err != nil {
+				t.Fatal(err)
+			}
+			if bill, err := r.Bill(); err != nil || bill.Total != want || bill.Lines[0].Cost != want {
+				t.Errorf("by %q: after %d records the bill is %s, want %s (%v)", by, i+1, bill.Total, want, err)
+			}
 		}
 	}
 }

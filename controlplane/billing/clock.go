@@ -104,7 +104,6 @@ func (c *Clock) Advance(real time.Time, d time.Duration) (ClockState, error) {
 
 func (c *Clock) anchor(real, billing time.Time, speed int64) ClockState {
 	c.state = ClockState{AnchorReal: time.UnixMilli(real.UnixMilli()).UTC(), AnchorBilling: billing, Speed: speed}
-	c.newest = billing
 	return c.state
 }
 
