@@ -105,10 +105,13 @@ func TestClockRefuses(t *testing.T) {
 	}
 }
 
-func TestClockEndsWithTheYear9999(t *testing.T) {
+func TestClockStaysBetweenItsAnchorAndTheYear9999(t *testing.T) {
 	s := ClockState{AnchorReal: noon(), AnchorBilling: noon(), Speed: MaxSpeed}
 	if got := s.At(noon().AddDate(200, 0, 0)); !got.Equal(lastTime()) {
 		t.Errorf("got %s", got)
+	}
+	if got := s.At(noon().Add(-time.Hour)); !got.Equal(noon()) {
+		t.Errorf("before the anchor it is %s", got)
 	}
 	if _, err := lastTime().MarshalJSON(); err != nil {
 		t.Error(err)
