@@ -1,0 +1,155 @@
+package wasm
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"sort"
+	"strings"
+	"time"
+
+	"github.com/tetratelabs/wazero"
+	wasmapi "github.com/tetratelabs/wazero/api"
+	"github.com/tetratelabs/wazero/sys"
+
+	"nuage/api"
+	"nuage/functions"
+)
+
+// tryTime bounds the start section of a module at deploy.
+const tryTime = time.Second
+
+// program is one compiled deployment.
+type program struct {
+	name   string
+	engine wazero.Runtime
+	code   wazero.CompiledModule
+	config wazero.ModuleConfig
+}
+
+// instanceConfig is what all instances of a deployment have in common.
+func instanceConfig(d functions.Deployment) wazero.ModuleConfig {
+	c := wazero.NewModuleConfig().WithName("").WithArgs(d.Name).WithStartFunctions().
+		WithSysWalltime().WithSysNanotime().WithRandSource(rand.Reader)
+	names := make([]string, 0, len(d.Env))
+	for name := range d.Env {
+		names = append(names, name)
+	}
+	sort.Strings(names)
+	for _, name := range names {
+		c = c.WithEnv(name, d.Env[name])
+	}
+	return c.WithEnv("AWS_LAMBDA_FUNCTION_NAME", d.Name).
+		WithEnv("AWS_LAMBDA_FUNCTION_VERSION", fmt.Sprint(d.Version)).
+		WithEnv("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", fmt.Sprint(d.MemoryMB))
+}
+
+// try makes one instance, which finds imports that are missing.
+func (p *program) try(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, tryTime)
+	defer cancel()
+	instance, err := p.engine.InstantiateModule(ctx, p.code, p.config)
+	if err != nil {
+		return err
+	}
+	return instance.Close(ctx)
+}
+
+// Close implements functions.Program. The code in the cache's memory goes with its last user.
+func (p *program) Close() error {
+	var code error
+	if p.code != nil {
+		code = p.code.Close(context.Background())
+	}
+	return errors.Join(code, p.engine.Close(context.Background()))
+}
+
+// Call implements functions.Program.
+func (p *program) Call(ctx context.Context, e functions.Event) (functions.Outcome, error) {
+	run, cancel := context.WithTimeout(ctx, e.Timeout)
+	defer cancel()
+	answer := &output{stop: cancel}
+	config := p.config.WithStdin(bytes.NewReader(e.Payload)).WithStdout(answer).WithStderr(e.Log).
+		WithNanosleep(sleeper(run)).WithEnv("NUAGE_REQUEST_ID", e.RequestID)
+
+	begin := time.Now()
+	instance, err := p.engine.InstantiateModule(run, p.code, config)
+	o := functions.Outcome{Init: time.Since(begin)}
+	if err == nil {
+		err = start(run, instance, &o)
+	}
+	if ctx.Err() != nil {
+		return functions.Outcome{}, api.Errorf(api.Unavailable, "cannot finish the call of function %q: the cloud is stopping", p.name)
+	}
+	return judge(run, o, e, answer, err), nil
+}
+
+// start runs the instance to its end and closes it.
+func start(ctx context.Context, instance wasmapi.Module, o *functions.Outcome) error {
+	memory := instance.ExportedMemory("memory") // a closed instance has none
+	begin := time.Now()
+	_, err := instance.ExportedFunction("_start").Call(ctx)
+	o.Duration = time.Since(begin)
+	if memory != nil {
+		o.MaxMemoryMB = (int64(memory.Size()) + 1<<20 - 1) >> 20
+	}
+	return errors.Join(err, instance.Close(context.Background()))
+}
+
+// judge says how the run ended.
+func judge(run context.Context, o functions.Outcome, e functions.Event, answer *output, err error) functions.Outcome {
+	var exit *sys.ExitError
+	switch {
+	case answer.over:
+		o.Status, o.Payload = functions.Error, functions.TooLarge(e.RequestID)
+	case err == nil || errors.As(err, &exit) && exit.ExitCode() == 0:
+		o.Status, o.Payload = functions.OK, answer.Bytes()
+	case errors.Is(run.Err(), context.DeadlineExceeded):
+		o.Status = functions.Timeout
+	case exit != nil:
+		o.Status = functions.Error
+		o.Payload = functions.Exited(e.RequestID, fmt.Sprintf("exit status %d", exit.ExitCode()))
+	default:
+		o.Status, o.Payload = functions.Crash, trap(e, err)
+	}
+	return o
+}
+
+// trap puts the stack of a trap into the log and its first line into the document.
+func trap(e functions.Event, err error) []byte {
+	fmt.Fprintln(e.Log, err) // never fails
+	first, _, _ := strings.Cut(err.Error(), "\n")
+	return functions.Exited(e.RequestID, first)
+}
+
+// sleeper lets an instance sleep until its time is over.
+func sleeper(ctx context.Context) sys.Nanosleep {
+	return func(ns int64) {
+		timer := time.NewTimer(time.Duration(ns))
+		defer timer.Stop()
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+		}
+	}
+}
+
+// output takes an answer and stops the run when it grows over the limit.
+type output struct {
+	bytes.Buffer
+	stop context.CancelFunc
+	over bool
+}
+
+// Write implements io.Writer.
+func (o *output) Write(p []byte) (int, error) {
+	if o.Len()+len(p) > api.MaxPayloadBytes {
+		o.over = true
+		o.stop()
+		return 0, io.ErrShortWrite
+	}
+	return o.Buffer.Write(p)
+}
