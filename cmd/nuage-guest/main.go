@@ -1,0 +1,43 @@
+//go:build linux
+
+// Command nuage-guest is PID 1 inside what nuage runs. See package compute/guest.
+package main
+
+import (
+	"fmt"
+	"os"
+
+	"nuage/compute/guest"
+)
+
+// version is set by the linker.
+var version = "dev"
+
+func main() { os.Exit(run(os.Args[1:])) }
+
+func run(args []string) int {
+	if len(args) == 0 {
+		return usage()
+	}
+	switch args[0] {
+	case "machine": // PID 1 of an instance
+		return guest.Main(version, args[1:])
+	case "version":
+		fmt.Println("nuage-guest", version)
+		return 0
+	case "run-limited": // the rest is for the guest's own children
+		return guest.RunLimited(args[1:])
+	case "scripts":
+		return guest.RunScripts("/")
+	case "user-data":
+		return guest.RunUserData(guest.UserDataPath)
+	case "sftp":
+		return guest.RunSFTP()
+	}
+	return usage()
+}
+
+func usage() int {
+	fmt.Fprintln(os.Stderr, "usage: nuage-guest machine -- ENTRYPOINT CMD... | version")
+	return 2
+}
