@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"mime"
 	"net/http"
@@ -56,9 +57,14 @@ func (c *conn) call(ctx context.Context, r request, out any) error {
 		err = json.NewDecoder(answer.Body).Decode(out)
 	}
 	if err != nil {
-		return c.failed(ctx, err)
+		return c.garbled(ctx, err)
 	}
 	return nil
+}
+
+// garbled words an answer that broke off or is not what it should be.
+func (c *conn) garbled(ctx context.Context, err error) error {
+	return c.failed(ctx, fmt.Errorf("its answer broke off or cannot be read: %w", err))
 }
 
 // send makes a request and returns the answer, whose body the caller closes. A problem comes back as the error it was.

@@ -3,7 +3,6 @@ package client
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"io"
 	"net/http"
 	"time"
@@ -112,11 +111,8 @@ func feed(ctx context.Context, conn *websocket.Conn, in io.Reader) {
 		if n > 0 && conn.Write(ctx, websocket.MessageBinary, buf[:1+n]) != nil {
 			return
 		}
-		if err != nil && !errors.Is(err, io.EOF) {
-			return
-		}
 		if err != nil {
-			break
+			break // whatever the reason, nothing more comes
 		}
 	}
 	_ = conn.Write(ctx, websocket.MessageBinary, []byte{api.ExecStdinEOF})

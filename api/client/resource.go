@@ -80,10 +80,10 @@ func (r resource[T, S]) wait(ctx context.Context, project, name string, limit ti
 		Status api.Status `json:"status"`
 	}
 	if err := json.Unmarshal(text, &head); err != nil {
-		return v, false, r.c.failed(ctx, err)
+		return v, false, r.c.garbled(ctx, err)
 	}
 	if err := json.Unmarshal(text, &v); err != nil {
-		return v, false, r.c.failed(ctx, err)
+		return v, false, r.c.garbled(ctx, err)
 	}
 	return v, api.Settled(head.Meta, head.Status), nil
 }

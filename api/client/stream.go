@@ -35,7 +35,7 @@ func (f functions) Invoke(ctx context.Context, project, name string, call api.In
 	defer answer.Body.Close()
 	payload, err := io.ReadAll(answer.Body)
 	if err != nil {
-		return api.Answer{}, f.c.failed(ctx, err)
+		return api.Answer{}, f.c.garbled(ctx, err)
 	}
 	return readAnswer(answer.Header, payload)
 }
@@ -106,7 +106,7 @@ func (s system) Backup(ctx context.Context, w io.Writer) error {
 		if to.err != nil {
 			return api.Errorf(api.Internal, "cannot write the backup: %w", to.err)
 		}
-		return s.c.failed(ctx, err)
+		return s.c.garbled(ctx, err)
 	}
 	return nil
 }

@@ -20,12 +20,12 @@ type RollbackRequest struct {
 }
 
 type rollbackInput struct {
-	named
-	waiting
+	Named
+	Waiting
 	Body *RollbackRequest
 }
 
-func (f *face) releases(ctx context.Context, in *struct{ named }) (*body[api.List[api.Release]], error) {
+func (f *face) releases(ctx context.Context, in *struct{ Named }) (*body[api.List[api.Release]], error) {
 	return list(f.Cloud.Apps.Releases(ctx, in.Project, in.Name))
 }
 
@@ -38,7 +38,7 @@ func (f *face) rollback(ctx context.Context, in *rollbackInput) (*object[api.App
 	if err != nil {
 		return nil, err
 	}
-	return answerObject(settle(ctx, f.Cloud.Apps, in.named, in.Wait.limit, v))
+	return answerObject(settle(ctx, f.Cloud.Apps, in.Named, in.Wait.limit, v))
 }
 
 func (f *face) databaseRoutes() []route {
@@ -48,6 +48,6 @@ func (f *face) databaseRoutes() []route {
 	}
 }
 
-func (f *face) credentials(ctx context.Context, in *struct{ named }) (*body[api.Credentials], error) {
+func (f *face) credentials(ctx context.Context, in *struct{ Named }) (*body[api.Credentials], error) {
 	return one(f.Cloud.Databases.Credentials(ctx, in.Project, in.Name))
 }

@@ -33,8 +33,8 @@ func webSocket(op *huma.Operation) {
 		"(`{\"rows\": 24, \"cols\": 80}`), 5 the end of stdin. An empty message on channel 1 shows that the connection lives."
 }
 
-func (f *face) exec(n noun) func(http.ResponseWriter, *http.Request, *struct{ named }) error {
-	return func(w http.ResponseWriter, r *http.Request, in *struct{ named }) error {
+func (f *face) exec(n noun) func(http.ResponseWriter, *http.Request, *struct{ Named }) error {
+	return func(w http.ResponseWriter, r *http.Request, in *struct{ Named }) error {
 		up := &upgrade{ResponseWriter: w}
 		conn, err := websocket.Accept(up, r, nil)
 		if err != nil {

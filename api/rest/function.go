@@ -24,13 +24,13 @@ func (f *face) functionRoutes() []route {
 }
 
 type invokeInput struct {
-	named
+	Named
 	Type    string `header:"Nuage-Invocation-Type" enum:"sync,async" doc:"sync when absent"`
 	LogType string `header:"Nuage-Log-Type" enum:"tail,none" doc:"tail: answer the last 4 KB of the log in Nuage-Log"`
 }
 
 type callsInput struct {
-	named
+	Named
 	Last int `query:"last" minimum:"0" maximum:"1000" doc:"so many; 20 when 0 or absent"`
 }
 

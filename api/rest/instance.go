@@ -21,6 +21,6 @@ func (f *face) power(action api.PowerAction) func(context.Context, *oneInput) (*
 		if err != nil {
 			return nil, err
 		}
-		return answerObject(settle(ctx, f.Cloud.Instances, in.named, in.Wait.limit, v))
+		return answerObject(settle(ctx, f.Cloud.Instances, in.Named, in.Wait.limit, v))
 	}
 }

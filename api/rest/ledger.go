@@ -22,7 +22,7 @@ type usageInput struct {
 	Resource string    `query:"resource" doc:"only the resource of this name"`
 	From     time.Time `query:"from" doc:"from this time on"`
 	To       time.Time `query:"to" doc:"before this time"`
-	page
+	Page
 }
 
 type billInput struct {
@@ -43,12 +43,12 @@ type activitiesInput struct {
 	Layer    string    `query:"layer" doc:"only this layer" enum:"data,configuration,identities,client-devices,application,scaling,runtime,operating-system,network-controls,virtualization,physical"`
 	Actor    string    `query:"actor" enum:"customer,platform" doc:"only this side's work"`
 	Since    time.Time `query:"since" doc:"from this time on"`
-	page
+	Page
 }
 
 func (f *face) usage(ctx context.Context, in *usageInput) (*body[api.List[api.Usage]], error) {
 	return list(f.Cloud.Ledger.Usage(ctx, api.UsageQuery{
-		Project: in.Project, Resource: in.Resource, From: in.From, To: in.To, Page: in.page.page(),
+		Project: in.Project, Resource: in.Resource, From: in.From, To: in.To, Page: in.page(),
 	}))
 }
 
@@ -66,7 +66,7 @@ func (f *face) prices(ctx context.Context, in *pricesInput) (*body[api.PriceBook
 
 func (f *face) activities(ctx context.Context, in *activitiesInput) (*body[api.List[api.Activity]], error) {
 	return list(f.Cloud.Activities.List(ctx, api.ActivityQuery{
-		Project: in.Project, Resource: in.Resource, Layer: api.Layer(in.Layer), Actor: api.ActorKind(in.Actor), Since: in.Since, Page: in.page.page(),
+		Project: in.Project, Resource: in.Resource, Layer: api.Layer(in.Layer), Actor: api.ActorKind(in.Actor), Since: in.Since, Page: in.page(),
 	}))
 }
 
@@ -80,12 +80,12 @@ func (f *face) comparisonRoutes() []route {
 }
 
 type compareInput struct {
-	inProject
+	InProject
 	Names []string `query:"name,explode" doc:"an instance, app or function, also as app/web; may be repeated; all of the project when absent"`
 }
 
 type measureInput struct {
-	inProject
+	InProject
 	Body api.Measurement
 }
 

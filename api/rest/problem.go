@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 	"strings"
 
@@ -63,6 +64,10 @@ func newProblem(status int, code api.Code, detail string) *problem {
 
 // refuse makes a problem of HTTP's own, as 413.
 func refuse(status int, detail string) *problem { return newProblem(status, codeOf(status), detail) }
+
+func tooLarge(most int64) *problem {
+	return refuse(http.StatusRequestEntityTooLarge, fmt.Sprintf("cannot take a body of more than %d bytes", most))
+}
 
 func title(status int) string {
 	if t := http.StatusText(status); t != "" {
@@ -157,11 +162,15 @@ func (f *face) decodeProblem(ctx huma.Context, m *huma.ErrorModel) api.Problem {
 		f.logInternal(ctx.Context(), errors.New(m.Detail))
 		return newProblem(m.Status, api.Internal, "internal error").Problem
 	}
+	if m.Status == http.StatusRequestEntityTooLarge {
+		return tooLarge(f.MaxBody).Problem
+	}
 	p := refuse(m.Status, "cannot accept the request: "+m.Detail)
 	var words []string
 	for _, e := range m.Errors {
-		p.Errors = append(p.Errors, api.ProblemDetail{Location: e.Location, Message: e.Message})
-		words = append(words, e.Location+": "+e.Message)
+		message := strings.Replace(e.Message, `one of ", `, `one of "`, 1) // the empty word is one of many enums
+		p.Errors = append(p.Errors, api.ProblemDetail{Location: e.Location, Message: message})
+		words = append(words, e.Location+": "+message)
 	}
 	if len(words) > 0 {
 		p.Detail = "cannot accept the request: " + strings.Join(words, "; ")

@@ -19,11 +19,11 @@ func (f *face) projectRoutes() []route {
 }
 
 type newProjectInput struct {
-	idempotent
+	Idempotent
 	Body CreateRequest[api.ProjectSpec]
 }
 
-type pageInput struct{ page }
+type pageInput struct{ Page }
 
 func (f *face) createProject(ctx context.Context, in *newProjectInput) (*created[api.Project], error) {
 	v, err := f.Cloud.Projects.Create(in.context(ctx), in.Body.Name, in.Body.Spec)
@@ -34,13 +34,13 @@ func (f *face) createProject(ctx context.Context, in *newProjectInput) (*created
 }
 
 func (f *face) listProjects(ctx context.Context, in *pageInput) (*body[api.List[api.Project]], error) {
-	return list(f.Cloud.Projects.List(ctx, in.page.page()))
+	return list(f.Cloud.Projects.List(ctx, in.page()))
 }
 
-func (f *face) getProject(ctx context.Context, in *struct{ inProject }) (*object[api.Project], error) {
+func (f *face) getProject(ctx context.Context, in *struct{ InProject }) (*object[api.Project], error) {
 	return answerObject(f.Cloud.Projects.Get(ctx, in.Project))
 }
 
-func (f *face) deleteProject(ctx context.Context, in *struct{ inProject }) (*nothing, error) {
+func (f *face) deleteProject(ctx context.Context, in *struct{ InProject }) (*nothing, error) {
 	return done(f.Cloud.Projects.Delete(ctx, in.Project))
 }

@@ -59,17 +59,17 @@ type UpdateRequest[S any] struct {
 }
 
 type createInput[S any] struct {
-	inProject
-	waiting
-	idempotent
+	InProject
+	Waiting
+	Idempotent
 	Body CreateRequest[S]
 }
 
-type idempotent struct {
+type Idempotent struct {
 	Key string `header:"Idempotency-Key" maxLength:"255" doc:"a create with the same key and body within a day answers what the first one made"`
 }
 
-func (i idempotent) context(ctx context.Context) context.Context {
+func (i Idempotent) context(ctx context.Context) context.Context {
 	if i.Key == "" {
 		return ctx
 	}
@@ -77,30 +77,30 @@ func (i idempotent) context(ctx context.Context) context.Context {
 }
 
 type oneInput struct {
-	named
-	waiting
+	Named
+	Waiting
 }
 
 type updateInput[S any] struct {
-	named
-	waiting
-	ifMatch
+	Named
+	Waiting
+	IfMatching
 	Body UpdateRequest[S]
 }
 
 type deleteInput struct {
-	named
-	waiting
-	ifMatch
+	Named
+	Waiting
+	IfMatching
 }
 
 type listInput struct {
-	inProject
-	page
+	InProject
+	Page
 }
 
-// ifMatch is the header If-Match.
-type ifMatch struct {
+// IfMatching is the header If-Match.
+type IfMatching struct {
 	IfMatch generation `header:"If-Match" doc:"do it only while this is the generation" example:"3"`
 }
 
@@ -150,7 +150,7 @@ func (x resource[T, S]) create(ctx context.Context, in *createInput[S]) (*create
 }
 
 func (x resource[T, S]) list(ctx context.Context, in *listInput) (*body[api.List[T]], error) {
-	return list(x.List(ctx, in.Project, in.page.page()))
+	return list(x.List(ctx, in.Project, in.page()))
 }
 
 func (x resource[T, S]) get(ctx context.Context, in *oneInput) (*object[T], error) {
@@ -165,7 +165,7 @@ func (x resource[T, S]) update(ctx context.Context, in *updateInput[S]) (*object
 	if err != nil {
 		return nil, err
 	}
-	return answerObject(settle(ctx, x.Resource, in.named, in.Wait.limit, v))
+	return answerObject(settle(ctx, x.Resource, in.Named, in.Wait.limit, v))
 }
 
 // delete answers 204 when the record is gone and 202 with the noun while its deletion is under way.
@@ -194,7 +194,7 @@ func deletion(op *huma.Operation) {
 }
 
 // settle waits after a change where the caller asked for it.
-func settle[T, S any](ctx context.Context, r api.Resource[T, S], at named, limit time.Duration, v T) (T, error) {
+func settle[T, S any](ctx context.Context, r api.Resource[T, S], at Named, limit time.Duration, v T) (T, error) {
 	if limit <= 0 {
 		return v, nil
 	}

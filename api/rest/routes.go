@@ -125,25 +125,26 @@ type body[T any] struct{ Body T }
 // nothing is an answer or a request without a document.
 type nothing struct{}
 
-// inProject, named and page are the parameters that many operations share.
-type inProject struct {
+// InProject, Named, Page, Waiting, Idempotent and IfMatching are the parameters that many operations share. They are exported
+// because huma reads no others.
+type InProject struct {
 	Project string `path:"project" doc:"name of the project" example:"default"`
 }
 
-type named struct {
-	inProject
+type Named struct {
+	InProject
 	Name string `path:"name" doc:"name within the project" example:"web"`
 }
 
-type page struct {
+type Page struct {
 	Limit int    `query:"limit" minimum:"0" maximum:"1000" doc:"most items; 100 when 0 or absent"`
 	After string `query:"after" maxLength:"1000" doc:"next of the page before"`
 }
 
-func (p page) page() api.Page { return api.Page{Limit: p.Limit, After: p.After} }
+func (p Page) page() api.Page { return api.Page{Limit: p.Limit, After: p.After} }
 
-// waiting is the parameter wait.
-type waiting struct {
+// Waiting is the parameter wait.
+type Waiting struct {
 	Wait wait `query:"wait" doc:"answer when nothing is under way any more, or after this time; 120s at most" example:"30s"`
 }
 

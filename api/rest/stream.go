@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"net/http"
 	"os"
@@ -70,8 +69,8 @@ func limitBody(w http.ResponseWriter, r *http.Request, most int64) *limited {
 
 func (l *limited) Read(p []byte) (int, error) {
 	n, err := l.Reader.Read(p)
-	var tooLarge *http.MaxBytesError
-	if errors.As(err, &tooLarge) {
+	var most *http.MaxBytesError
+	if errors.As(err, &most) {
 		l.over = true
 	}
 	return n, err
@@ -83,7 +82,7 @@ func (l *limited) explain(err error) error {
 	case err == nil:
 		return nil
 	case l.over:
-		return refuse(http.StatusRequestEntityTooLarge, fmt.Sprintf("cannot take a body of more than %d bytes", l.most))
+		return tooLarge(l.most)
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return refuse(http.StatusRequestTimeout, "cannot wait any longer for the body of the request")
 	}
@@ -92,11 +91,11 @@ func (l *limited) explain(err error) error {
 
 func (f *face) sourceRoutes() []route {
 	path := "/v1/projects/{project}/sources"
-	put_ := func(method, id string) route {
+	upload := func(method, id string) route {
 		return route{method, path, anyToken, "sources", id, "Upload a folder as a tar, plain or compressed by gzip",
 			stream(f.putSource, bytesIn("application/x-tar", "the tar, 256 MiB at most", true), jsonOut[api.Source](http.StatusCreated, "What it is stored as."))}
 	}
-	return []route{put_(post, "create-source"), put_(put, "put-source")}
+	return []route{upload(post, "create-source"), upload(put, "put-source")}
 }
 
 // jsonOut documents the document that a stream answers with.
@@ -104,7 +103,7 @@ func jsonOut[T any](code int, description string) func(*huma.Operation) {
 	return func(op *huma.Operation) { document[T](op, code, description) }
 }
 
-func (f *face) putSource(w http.ResponseWriter, r *http.Request, in *struct{ inProject }) error {
+func (f *face) putSource(w http.ResponseWriter, r *http.Request, in *struct{ InProject }) error {
 	content := limitBody(w, r, api.MaxSourceBytes)
 	source, err := f.Cloud.Sources.Put(r.Context(), in.Project, content)
 	if err != nil {
@@ -128,7 +127,7 @@ func (f *face) streamRoutes() []route {
 }
 
 type logsInput struct {
-	named
+	Named
 	Tail   int  `query:"tail" minimum:"0" doc:"only so many last lines; all that are kept when 0 or absent"`
 	Follow bool `query:"follow" doc:"go on as lines come"`
 }

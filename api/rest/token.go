@@ -19,7 +19,7 @@ func (f *face) tokenRoutes() []route {
 }
 
 type newTokenInput struct {
-	idempotent
+	Idempotent
 	Body CreateRequest[api.TokenSpec]
 }
 
@@ -36,7 +36,7 @@ func (f *face) createToken(ctx context.Context, in *newTokenInput) (*created[api
 }
 
 func (f *face) listTokens(ctx context.Context, in *pageInput) (*body[api.List[api.Token]], error) {
-	return list(f.Cloud.Tokens.List(ctx, in.page.page()))
+	return list(f.Cloud.Tokens.List(ctx, in.page()))
 }
 
 func (f *face) revokeToken(ctx context.Context, in *tokenInput) (*nothing, error) {
