@@ -1,6 +1,8 @@
 package storage
 
 import (
+	"bytes"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -14,9 +16,14 @@ import (
 	"nuage/api"
 )
 
-// Backup writes a consistent copy of the store to w while the cloud runs and returns its size in bytes. The copy is
-// spooled into a file beside the store first, so that a slow w holds up nobody; that takes as much free disk. Sealed
-// secrets in it need the key file, which is not part of it. Errors: unavailable when the disk or w fails.
+// trailerMagic begins the trailer of a backup: magic, then the SHA-256 of all before it. bbolt ignores bytes behind its
+// pages, so a backup is a bbolt file all the same.
+const trailerMagic = "nuage backup v1\n"
+
+// Backup writes a consistent copy of the store to w while the cloud runs and returns its size in bytes. The copy ends
+// with a checksum, so that Restore notices any change to it. It is spooled into a file beside the store first, so that a
+// slow w holds up nobody; that takes as much free disk. Sealed secrets in it need the key file, which is not part of
+// it. Errors: unavailable when the disk or w fails.
 func (s *Store) Backup(w io.Writer) (int64, error) {
 	spool, err := os.CreateTemp(filepath.Dir(s.path), filepath.Base(s.path)+".backup-*")
 	if err != nil {
@@ -30,11 +37,15 @@ func (s *Store) Backup(w io.Writer) (int64, error) {
 }
 
 func (s *Store) copyThrough(spool *os.File, w io.Writer) (int64, error) {
+	sum := sha256.New()
 	err := s.View(func(tx *Tx) error {
-		_, err := tx.bolt.WriteTo(spool)
+		_, err := tx.bolt.WriteTo(io.MultiWriter(spool, sum))
 		return err
 	})
 	if err != nil {
+		return 0, err
+	}
+	if _, err := spool.Write(sum.Sum([]byte(trailerMagic))); err != nil {
 		return 0, err
 	}
 	if _, err := spool.Seek(0, io.SeekStart); err != nil {
@@ -43,11 +54,12 @@ func (s *Store) copyThrough(spool *os.File, w io.Writer) (int64, error) {
 	return io.Copy(w, spool)
 }
 
-// Restore puts the copy read from r in place of the store at path, which need not exist. The copy is checked first:
-// every page, the meta bucket, a schema that opts.Migrations know. The old file stays as path + ".before-restore".
+// Restore puts the backup read from r in place of the store at path, which need not exist. The backup is checked first:
+// its checksum, bbolt's own rules, the meta bucket, a schema that opts.Migrations know. The old file stays as path +
+// ".before-restore"; an older one of that name goes.
 //
-// Errors: conflict when a running cloud holds the store; invalid when the copy is damaged or no store; unsupported when
-// a newer nuage wrote it; unavailable when the disk or r fails. After any error the old store is untouched.
+// Errors: conflict when a running cloud holds the store; invalid when r is no backup, is damaged or cut short;
+// unsupported when a newer nuage wrote it; unavailable when the disk or r fails. After any error the store is as it was.
 func Restore(path string, r io.Reader, opts Options) error {
 	release, err := lockForRestore(path)
 	if err != nil {
@@ -58,17 +70,30 @@ func Restore(path string, r io.Reader, opts Options) error {
 }
 
 func restoreLocked(path string, r io.Reader, opts Options) error {
-	temp, err := spoolCopy(path, r)
+	temp, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".restore-*")
 	if err != nil {
 		return unavailable(err, "cannot restore %q", path)
 	}
-	if err := verify(temp, opts); err != nil {
-		return errors.Join(err, os.Remove(temp))
+	err = spool(temp, r)
+	if err == nil {
+		err = verify(temp.Name(), opts)
 	}
-	if err := swap(temp, path); err != nil {
-		return errors.Join(unavailable(err, "cannot restore %q", path), os.Remove(temp))
+	if err == nil {
+		err = swap(temp.Name(), path)
 	}
-	return nil
+	if err == nil {
+		return nil
+	}
+	return errors.Join(unlessCoded(err, "cannot restore %q", path), os.Remove(temp.Name()))
+}
+
+// spool writes the content of a backup to f, checked and durable, and closes f.
+func spool(f *os.File, r io.Reader) error {
+	_, err := io.Copy(f, r)
+	if err == nil {
+		err = checkTrailer(f)
+	}
+	return errors.Join(err, f.Sync(), f.Close())
 }
 
 // lockForRestore holds the store at path, if there is one, until release. A file too damaged to be opened has no
@@ -98,44 +123,56 @@ func openSafely(path string, opts *bbolt.Options) (db *bbolt.DB, err error) {
 	return bbolt.Open(path, 0o600, opts)
 }
 
-func spoolCopy(path string, r io.Reader) (temp string, err error) {
-	f, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".restore-*")
+// checkTrailer compares the checksum at the end of a backup and cuts it off. Nothing else of a file is looked at before
+// that: bbolt can't be trusted with changed pages.
+func checkTrailer(f *os.File) error {
+	size, err := f.Seek(0, io.SeekEnd)
 	if err != nil {
-		return "", err
+		return err
 	}
-	_, err = io.Copy(f, r)
-	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return "", errors.Join(err, os.Remove(f.Name()))
+	trailer := make([]byte, len(trailerMagic)+sha256.Size)
+	content := max(0, size-int64(len(trailer)))
+	if _, err := f.ReadAt(trailer, content); err != nil && !errors.Is(err, io.EOF) {
+		return err
 	}
-	return f.Name(), nil
+	if !bytes.HasPrefix(trailer, []byte(trailerMagic)) {
+		return damagedBackup(errors.New("it does not end as \"nuage backup\" ends its files"))
+	}
+	sum := sha256.New()
+	if _, err := io.Copy(sum, io.NewSectionReader(f, 0, content)); err != nil {
+		return err
+	}
+	if !bytes.Equal(sum.Sum([]byte(trailerMagic)), trailer) {
+		return damagedBackup(errors.New("its checksum does not match"))
+	}
+	return f.Truncate(content)
 }
 
-// verify checks a copy before it is trusted.
+func damagedBackup(cause error) error {
+	return api.Errorf(api.Invalid, "cannot restore: the file is no backup of a nuage store or it is damaged: %w; take another backup file", cause)
+}
+
+// verify checks the content of a copy: its store may have been damaged before the backup was made.
 func verify(copied string, opts Options) error {
-	db, err := openSafely(copied, &bbolt.Options{ReadOnly: true, PreLoadFreelist: true, Timeout: time.Second})
+	db, err := openSafely(copied, &bbolt.Options{ReadOnly: true, Timeout: time.Second})
 	if err != nil {
-		return api.Errorf(api.Invalid, "cannot restore: the backup is no nuage store or it is damaged: %w; take another backup file", err)
+		return damagedBackup(err)
 	}
 	err = db.View(func(bolt *bbolt.Tx) error { return verifyContent(&Tx{bolt: bolt}, opts) })
 	return errors.Join(err, db.Close())
 }
 
 func verifyContent(tx *Tx, opts Options) (err error) {
-	defer func() {
-		if v := recover(); v != nil {
-			err = api.Errorf(api.Invalid, "cannot restore: the backup is damaged: %v; take another backup file", v)
-		}
-	}()
 	for problem := range tx.bolt.Check() {
-		err = problem
+		err = errors.Join(err, problem)
 	}
 	if err != nil {
-		return api.Errorf(api.Invalid, "cannot restore: the backup is damaged: %w; take another backup file", err)
+		return damagedBackup(err)
 	}
 	if tx.meta(metaCloud) == "" {
-		return api.Errorf(api.Invalid, "cannot restore: the backup is a bbolt file of another program; take another backup file")
+		return api.Errorf(api.Invalid, "cannot restore: the backup is a store of another program; take another backup file")
 	}
-	_, err = tx.schema(len(opts.Migrations))
+	_, err = tx.schema("cannot restore the backup", len(opts.Migrations))
 	return err
 }
 

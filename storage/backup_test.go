@@ -3,10 +3,12 @@ package storage_test
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -43,6 +45,11 @@ func namesAt(t *testing.T, path string) string {
 	})
 	must(t, s.Close())
 	return got
+}
+
+// writers count what each of some concurrent writers has committed.
+func writers() *storage.Table[counter] {
+	return storage.NewTable("writers", func(c *counter) string { return c.ID })
 }
 
 // TestBackupUnderLoad: each call adds to the log and to a counter in one commit, so in a consistent copy both agree.
@@ -155,37 +162,39 @@ func TestRestoreRefusesAndLeavesTheStoreAlone(t *testing.T) {
 	good := backupOf(t, many...)
 	altered := func(fn func(tx *bbolt.Tx) error) []byte {
 		other := filepath.Join(t.TempDir(), "other.db")
-		must(t, os.WriteFile(other, good, 0o600))
+		must(t, os.WriteFile(other, good[:len(good)-48], 0o600))
 		raw(t, other, fn)
 		data, err := os.ReadFile(other)
 		must(t, err)
-		return data
-	}
-	holed := bytes.Clone(good)
-	for i := 2 * os.Getpagesize(); i < len(holed); i++ {
-		holed[i] = 0xaa
+		return sealed(data)
 	}
 	newer := altered(func(tx *bbolt.Tx) error { return tx.Bucket([]byte("meta")).Put([]byte("schema"), []byte("9")) })
 	foreign := altered(func(tx *bbolt.Tx) error { return tx.DeleteBucket([]byte("meta")) })
+	const damaged = "cannot restore: the file is no backup of a nuage store or it is damaged: "
+	const noEnd = `it does not end as "nuage backup" ends its files`
 	cases := []struct {
 		name string
 		from []byte
 		code api.Code
-		want string // the beginning
+		want string
 	}{
-		{"empty", nil, api.Invalid, "cannot restore: the backup is no nuage store or it is damaged: "},
-		{"text", []byte(strings.Repeat("hello", 5000)), api.Invalid, "cannot restore: the backup is no nuage store or it is damaged: invalid database; take another backup file"},
-		{"cut", good[:len(good)/2], api.Invalid, "cannot restore: the backup is"},
-		{"holed", holed, api.Invalid, "cannot restore: the backup is"},
-		{"newer", newer, api.Unsupported, "cannot open \""},
-		{"foreign", foreign, api.Invalid, "cannot restore: the backup is a bbolt file of another program; take another backup file"},
+		{"empty", nil, api.Invalid, damaged + noEnd},
+		{"text", []byte(strings.Repeat("hello", 5000)), api.Invalid, damaged + noEnd},
+		{"cut", good[:len(good)-1], api.Invalid, damaged + noEnd},
+		{"a bit changed", flip(good, len(good)/2), api.Invalid, damaged + "its checksum does not match"},
+		{"checksum changed", flip(good, len(good)-1), api.Invalid, damaged + "its checksum does not match"},
+		{"checksum of something else", sealed([]byte("hello")), api.Invalid, damaged + "invalid database"},
+		{"newer", newer, api.Unsupported, "cannot restore the backup: a newer nuage wrote it (schema 9, this one knows 0); use that version or an older backup"},
+		{"foreign", foreign, api.Invalid, "cannot restore: the backup is a store of another program"},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
 			err := storage.Restore(path, bytes.NewReader(c.from), testOptions())
-			if !errors.Is(err, c.code) || !strings.HasPrefix(err.Error(), c.want) {
-				t.Errorf("error %s: %v\nwant %s: %s...", api.CodeOf(err), err, c.code, c.want)
+			message := c.want
+			if c.code == api.Invalid {
+				message += "; take another backup file"
 			}
+			wantError(t, err, c.code, path, message)
 			checkOnly(t, path, "mine ")
 		})
 	}
@@ -215,5 +224,30 @@ func TestBackupToABrokenWriter(t *testing.T) {
 	must(t, err)
 	if len(left) != 0 {
 		t.Errorf("left behind: %v", left)
+	}
+}
+
+// sealed ends data as a backup ends.
+func sealed(data []byte) []byte {
+	sum := sha256.Sum256(data)
+	return slices.Concat(data, []byte("nuage backup v1\n"), sum[:])
+}
+
+func flip(data []byte, at int) []byte {
+	data = bytes.Clone(data)
+	data[at] ^= 1
+	return data
+}
+
+// TestRestoreNoticesAnyChange flips a bit and cuts the file at many places.
+func TestRestoreNoticesAnyChange(t *testing.T) {
+	good := backupOf(t, app{ID: "1", Name: "saved"})
+	path := filepath.Join(t.TempDir(), "state.db")
+	for at := 0; at < len(good); at += len(good) / 50 {
+		for _, broken := range [][]byte{flip(good, at), good[:at]} {
+			if err := storage.Restore(path, bytes.NewReader(broken), testOptions()); !errors.Is(err, api.Invalid) {
+				t.Errorf("changed or cut at %d of %d: %v, want invalid", at, len(good), err)
+			}
+		}
 	}
 }

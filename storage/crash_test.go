@@ -1,3 +1,5 @@
+//go:build unix
+
 package storage_test
 
 import (
@@ -49,10 +51,6 @@ func appendChild(path string) error {
 		})
 	}
 	return group.Wait()
-}
-
-func writers() *storage.Table[counter] {
-	return storage.NewTable("writers", func(c *counter) string { return c.ID })
 }
 
 // TestKillLosesNothingAcknowledged kills a writing process at a random moment, several times over on one file.

@@ -21,6 +21,15 @@ func unavailable(cause error, format string, args ...any) error {
 	return api.Errorf(api.Unavailable, "%s: %w%s", what, cause, remedy(cause))
 }
 
+// unlessCoded is unavailable for errors of the system, and leaves alone those that carry a code already.
+func unlessCoded(err error, format string, args ...any) error {
+	var coded *api.Error
+	if errors.As(err, &coded) {
+		return err
+	}
+	return unavailable(err, format, args...)
+}
+
 func remedy(cause error) string {
 	switch {
 	case errors.Is(cause, syscall.ENOSPC), errors.Is(cause, syscall.EDQUOT), errors.Is(cause, syscall.EFBIG):

@@ -95,7 +95,7 @@ func (tx *Tx) append(r Record) (uint64, error) {
 		return 0, err
 	}
 	for _, ix := range r.indexes {
-		if err := tx.put(kindLog, r.log, ix.part, indexKey(ix.value, sequence), nil); err != nil {
+		if err := tx.put(kindLog, r.log, ix.part, indexKey(ix.value, sequence), []byte{}); err != nil {
 			return 0, err
 		}
 	}

@@ -1,6 +1,7 @@
 package storage
 
 import (
+	"fmt"
 	"strconv"
 
 	"nuage/api"
@@ -47,7 +48,7 @@ func (s *Store) migrate(tx *Tx) error {
 	if err := s.found(tx); err != nil {
 		return err
 	}
-	from, err := tx.schema(len(s.opts.Migrations))
+	from, err := tx.schema(fmt.Sprintf("cannot open %q", s.path), len(s.opts.Migrations))
 	if err != nil {
 		return err
 	}
@@ -80,15 +81,14 @@ func (s *Store) found(tx *Tx) error {
 	return tx.setMeta(metaSchema, "0")
 }
 
-// schema reads the schema version and refuses one above known.
-func (tx *Tx) schema(known int) (int, error) {
-	path := tx.bolt.DB().Path()
+// schema reads the schema version and refuses one above known; refusal is how the message begins.
+func (tx *Tx) schema(refusal string, known int) (int, error) {
 	version, err := strconv.Atoi(tx.meta(metaSchema))
 	if err != nil || version < 0 {
-		return 0, api.Errorf(api.Invalid, "cannot open %q: its schema version %q is no number; restore a backup", path, tx.meta(metaSchema))
+		return 0, api.Errorf(api.Invalid, "%s: its schema version %q is no number; take another backup file", refusal, tx.meta(metaSchema))
 	}
 	if version > known {
-		return 0, api.Errorf(api.Unsupported, "cannot open %q: a newer nuage wrote it (schema %d, this one knows %d); use that version or restore an older backup", path, version, known)
+		return 0, api.Errorf(api.Unsupported, "%s: a newer nuage wrote it (schema %d, this one knows %d); use that version or an older backup", refusal, version, known)
 	}
 	return version, nil
 }

@@ -127,8 +127,8 @@ func TestNewerAndBrokenSchemaAreRefused(t *testing.T) {
 		code    api.Code
 		message string
 	}{
-		{"7", api.Unsupported, `cannot open "PATH": a newer nuage wrote it (schema 7, this one knows 0); use that version or restore an older backup`},
-		{"many", api.Invalid, `cannot open "PATH": its schema version "many" is no number; restore a backup`},
+		{"7", api.Unsupported, `cannot open "PATH": a newer nuage wrote it (schema 7, this one knows 0); use that version or an older backup`},
+		{"many", api.Invalid, `cannot open "PATH": its schema version "many" is no number; take another backup file`},
 	}
 	for _, c := range cases {
 		path := oldStore(t)

@@ -72,11 +72,7 @@ func newSealer(path string, key []byte) (*Sealer, error) {
 }
 
 func keyError(err error, path string) error {
-	var coded *api.Error
-	if errors.As(err, &coded) {
-		return err
-	}
-	return unavailable(err, "cannot open key file %q", path)
+	return unlessCoded(err, "cannot open key file %q", path)
 }
 
 func readKey(path string) (string, error) {
