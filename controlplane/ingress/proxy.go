@@ -1,0 +1,153 @@
+package ingress
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httputil"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"nuage/api"
+)
+
+// The edge's patience. A backend is a container on the same machine.
+const (
+	dialTimeout   = 2 * time.Second
+	answerTimeout = 60 * time.Second // until the answer's headers
+	idleTimeout   = 30 * time.Second
+	idlePerHost   = 256
+)
+
+func newTransport() *http.Transport {
+	return &http.Transport{
+		DialContext:           (&net.Dialer{Timeout: dialTimeout, KeepAlive: 15 * time.Second}).DialContext,
+		MaxIdleConnsPerHost:   idlePerHost,
+		IdleConnTimeout:       idleTimeout,
+		ResponseHeaderTimeout: answerTimeout,
+		ExpectContinueTimeout: time.Second,
+		DisableCompression:    true, // bodies pass as they are
+	}
+}
+
+func (e *Edge) newProxy() *httputil.ReverseProxy {
+	return &httputil.ReverseProxy{
+		Rewrite:       rewrite,
+		Transport:     relay{e.transport},
+		FlushInterval: -1,
+		ModifyResponse: func(r *http.Response) error {
+			r.Header.Del(api.HeaderRequestID) // the edge's own stands already
+			return nil
+		},
+		ErrorHandler: e.failed,
+		ErrorLog:     slog.NewLogLogger(e.logger.Handler(), slog.LevelWarn),
+	}
+}
+
+// rewrite leaves path and query as they came. The relay sets the address.
+func rewrite(p *httputil.ProxyRequest) {
+	p.Out.URL.Scheme = "http"
+	p.Out.URL.RawQuery = p.In.URL.RawQuery
+	for name, values := range forwarded(p.In) {
+		p.Out.Header[name] = values
+	}
+}
+
+// relay sends a request to its flight's next backend, and to the one after where nothing can have happened yet.
+type relay struct{ transport http.RoundTripper }
+
+func (l relay) RoundTrip(r *http.Request) (*http.Response, error) {
+	f := r.Context().Value(flightKey{}).(*flight)
+	body := &untouched{ReadCloser: r.Body}
+	var last error
+	for {
+		b, err := f.next()
+		if err != nil {
+			return nil, cmp.Or(last, err)
+		}
+		response, err := l.transport.RoundTrip(addressed(r, b, body))
+		if err == nil || !repeatable(r, body, err) {
+			return response, err
+		}
+		last = err
+	}
+}
+
+// addressed is r for one backend. The body stays open over several attempts; the proxy closes it.
+func addressed(r *http.Request, b Backend, body *untouched) *http.Request {
+	out := r.WithContext(r.Context())
+	target := *r.URL
+	target.Host = b.Address
+	out.URL = &target
+	if r.Body != nil && r.Body != http.NoBody {
+		out.Body = body
+	}
+	return out
+}
+
+// untouched is a request's body that knows whether somebody began to read it.
+type untouched struct {
+	io.ReadCloser
+	read atomic.Bool // the transport reads on a goroutine of its own
+}
+
+func (u *untouched) Read(p []byte) (int, error) {
+	u.read.Store(true)
+	return u.ReadCloser.Read(p)
+}
+
+func (u *untouched) Close() error { return nil }
+
+// repeatable reports whether a failed request may go to another backend: it never left, or it has no body, may be
+// repeated by its method, and the connection broke before an answer.
+func repeatable(r *http.Request, body *untouched, err error) bool {
+	if r.Context().Err() != nil {
+		return false
+	}
+	var op *net.OpError
+	if errors.As(err, &op) && op.Op == "dial" {
+		return !body.read.Load()
+	}
+	return idempotent(r.Method) && (r.Body == nil || r.Body == http.NoBody) && broken(err)
+}
+
+// broken reports whether a connection ended before an answer.
+func broken(err error) bool {
+	return errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
+}
+
+// idempotent is RFC 9110, section 9.2.2.
+func idempotent(method string) bool {
+	switch method {
+	case http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodTrace, http.MethodPut, http.MethodDelete:
+		return true
+	}
+	return false
+}
+
+// failed answers for backends that did not.
+func (e *Edge) failed(w http.ResponseWriter, r *http.Request, err error) {
+	a := w.(*answer)
+	if errors.Is(r.Context().Err(), context.Canceled) {
+		a.status = statusClientGone
+		return
+	}
+	route, _ := e.route(hostName(r.Host))
+	if errors.Is(err, errNoBackend) {
+		writePage(a, r, noBackend(route))
+		return
+	}
+	e.logger.Warn("no backend answered", "project", route.Project, "name", route.Name, "host", r.Host,
+		"requestId", r.Header.Get(api.HeaderRequestID), "error", err)
+	var timeout net.Error
+	if errors.As(err, &timeout) && timeout.Timeout() {
+		writePage(a, r, slowBackend(route))
+		return
+	}
+	writePage(a, r, brokenBackend(route))
+}
