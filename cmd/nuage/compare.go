@@ -1,0 +1,110 @@
+package main
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"nuage/api"
+)
+
+func (c *cli) compareCmd() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "compare [NAME...]",
+		Short: "Lay what was done, by whom, beside the published responsibilities",
+		Long: "Compare instances, apps and functions of the project: for each layer of the stack who did the work as recorded, you (the\n" +
+			"customer) or the platform, beside what the published matrix says, and the figures measured. Without names all are\n" +
+			"compared. A name that two things have is told apart as instance/NAME, app/NAME or function/NAME.",
+		Example: lines("nuage compare", "nuage compare vm shop hello", "nuage compare -o json", "nuage compare measure shop --url http://shop.app.localhost:7080/"),
+		Args:    takes(0, -1),
+		RunE: c.inCloud(func(ctx context.Context, s session, args []string) error {
+			comparison, err := s.cloud.Comparisons.Compare(ctx, s.project, args)
+			if err != nil {
+				return err
+			}
+			return c.printComparison(comparison)
+		}),
+	}
+	cmd.AddCommand(c.measureCmd())
+	return cmd
+}
+
+func (c *cli) printComparison(cmp api.Comparison) error {
+	if done, err := c.encode(cmp); done {
+		return err
+	}
+	if len(cmp.Subjects) == 0 {
+		_, err := fmt.Fprintln(c.out, "nothing to compare: the project has no instance, app or function")
+		return err
+	}
+	if err := c.printTable(layerTable(cmp)); err != nil {
+		return err
+	}
+	if _, err := fmt.Fprint(c.out, "\nwho did the work, and activities of the customer/the platform; * the published matrix says otherwise\n\n"); err != nil {
+		return err
+	}
+	if len(cmp.Measures) == 0 {
+		return nil
+	}
+	return c.printTable(measureTable(cmp))
+}
+
+func layerTable(cmp api.Comparison) (heads []string, rows [][]string) {
+	heads = []string{"LAYER"}
+	for _, s := range cmp.Subjects {
+		heads = append(heads, fmt.Sprintf("%s (%s)", s.Name, s.Model))
+	}
+	for _, layer := range cmp.Layers {
+		row := []string{string(layer.Layer)}
+		for _, s := range cmp.Subjects {
+			row = append(row, cellText(layer.Cells, s.Name))
+		}
+		rows = append(rows, row)
+	}
+	return heads, rows
+}
+
+// cellText is who did the work for a subject: "customer 3/0", with a star where the published matrix says otherwise.
+func cellText(cells []api.ComparisonCell, subject string) string {
+	for _, cell := range cells {
+		if cell.Subject != subject {
+			continue
+		}
+		if cell.Recorded == "none" {
+			return "- (" + cell.Published + ")"
+		}
+		text := fmt.Sprintf("%s %d/%d", cell.Recorded, cell.Customer, cell.Platform)
+		if cell.Recorded != cell.Published {
+			text += " *" + cell.Published
+		}
+		return text
+	}
+	return ""
+}
+
+func measureTable(cmp api.Comparison) (heads []string, rows [][]string) {
+	heads = []string{"MEASURE", "UNIT"}
+	for _, s := range cmp.Subjects {
+		heads = append(heads, s.Name)
+	}
+	for _, m := range cmp.Measures {
+		row := []string{m.Name, m.Unit}
+		for _, s := range cmp.Subjects {
+			row = append(row, measureText(m, s.Name))
+		}
+		rows = append(rows, row)
+	}
+	return heads, rows
+}
+
+func measureText(m api.Measure, subject string) string {
+	value, ok := m.Values[subject]
+	switch {
+	case !ok:
+		return "-"
+	case m.Unit == "USD":
+		return amount(value, 6)
+	}
+	return value
+}

@@ -1,0 +1,186 @@
+package main
+
+import (
+	"context"
+	"errors"
+
+	"github.com/spf13/cobra"
+
+	"nuage/api"
+)
+
+// noun is all that list, show and delete need to know of a noun of a project. T is the noun, S its spec.
+type noun[T, S any] struct {
+	kind[T]
+	title string // for help: "an instance"
+	of    func(api.Cloud) api.Resource[T, S]
+	head  func(*T) *api.Meta
+	state func(*T) *api.Status
+	spec  func(*T) *S
+}
+
+// common are the columns every noun has: first NAME, PHASE and REASON, last AGE and what only show tells.
+func (n noun[T, S]) common(c *cli, own ...column[T]) []column[T] {
+	columns := []column[T]{
+		{head: "NAME", cell: func(x T) string { return n.head(&x).Name }},
+		{head: "PHASE", cell: func(x T) string { return string(n.state(&x).Phase) }},
+	}
+	columns = append(columns, own...)
+	return append(columns,
+		column[T]{head: "AGE", cell: func(x T) string { return c.age(n.head(&x).CreatedAt) }},
+		column[T]{head: "REASON", cell: func(x T) string { return n.state(&x).Reason }},
+		column[T]{head: "ID", cell: func(x T) string { return n.head(&x).ID }, detail: true},
+		column[T]{head: "PROJECT", cell: func(x T) string { return n.head(&x).Project }, detail: true},
+		column[T]{head: "CREATED", cell: func(x T) string { return timeText(n.head(&x).CreatedAt) }, detail: true},
+	)
+}
+
+// pageSize is how much of a list is asked for at once.
+const pageSize = 1000
+
+// all reads a list to its end.
+func all[T any](fetch func(api.Page) (api.List[T], error)) (api.List[T], error) {
+	whole := api.List[T]{Items: []T{}}
+	page := api.Page{Limit: pageSize}
+	for {
+		part, err := fetch(page)
+		if err != nil {
+			return whole, err
+		}
+		whole.Items = append(whole.Items, part.Items...)
+		if part.Next == "" || len(part.Items) == 0 {
+			return whole, nil
+		}
+		page.After = part.Next
+	}
+}
+
+func (n noun[T, S]) listCmd(c *cli) *cobra.Command {
+	return &cobra.Command{
+		Use:     "list",
+		Aliases: []string{"ls"},
+		Short:   "List the " + n.word + "s of the project",
+		Example: lines("nuage "+n.word+" list", "nuage "+n.word+" list -o json"),
+		Args:    takes(0, 0),
+		RunE: c.inCloud(func(ctx context.Context, s session, _ []string) error {
+			list, err := all(func(p api.Page) (api.List[T], error) { return n.of(s.cloud).List(ctx, s.project, p) })
+			if err != nil {
+				return err
+			}
+			return printList(c, n.kind, list)
+		}),
+	}
+}
+
+func (n noun[T, S]) showCmd(c *cli) *cobra.Command {
+	return &cobra.Command{
+		Use:               "show NAME",
+		Short:             "Show " + n.title + " in full",
+		Example:           lines("nuage "+n.word+" show NAME", "nuage "+n.word+" show NAME -o yaml"),
+		Args:              takes(1, 1),
+		ValidArgsFunction: n.complete(c),
+		RunE: c.inCloud(func(ctx context.Context, s session, args []string) error {
+			item, err := n.of(s.cloud).Get(ctx, s.project, args[0])
+			if err != nil {
+				return err
+			}
+			return printDetail(c, n.kind, item)
+		}),
+	}
+}
+
+func (n noun[T, S]) deleteCmd(c *cli) *cobra.Command {
+	return c.noWaitFlag(&cobra.Command{
+		Use:               "delete NAME...",
+		Aliases:           []string{"rm"},
+		Short:             "Delete " + n.title + " for good, or several",
+		Example:           lines("nuage "+n.word+" delete NAME", "nuage "+n.word+" delete ONE TWO --no-wait"),
+		Args:              takes(1, -1),
+		ValidArgsFunction: n.complete(c),
+		RunE: c.inCloud(func(ctx context.Context, s session, args []string) error {
+			var failed []error
+			for _, name := range args {
+				failed = append(failed, n.remove(ctx, c, s, name))
+			}
+			return errors.Join(failed...)
+		}),
+	})
+}
+
+func (n noun[T, S]) remove(ctx context.Context, c *cli, s session, name string) error {
+	if err := n.of(s.cloud).Delete(ctx, s.project, name, 0); err != nil {
+		return err
+	}
+	if !c.flags.noWait {
+		if err := n.waitGone(ctx, c, s, name); err != nil {
+			return err
+		}
+	}
+	return c.removed(n.word, name)
+}
+
+// removed says that a thing was deleted.
+func (c *cli) removed(word, name string) error {
+	text := "deleted " + word + " " + name
+	if c.flags.noWait {
+		text = "deleting " + word + " " + name
+	}
+	return c.done(text, name)
+}
+
+// create makes a thing and waits until it is there.
+func (n noun[T, S]) create(ctx context.Context, c *cli, s session, name string, spec S) (T, error) {
+	item, err := n.of(s.cloud).Create(ctx, s.project, name, spec)
+	if err != nil || c.flags.noWait {
+		return item, err
+	}
+	return n.wait(ctx, c, s, name)
+}
+
+// updateTries is how often a change is tried again when somebody else changed the thing meanwhile.
+const updateTries = 5
+
+// update edits the spec of a thing and waits until the world has caught up.
+func (n noun[T, S]) update(ctx context.Context, c *cli, s session, name string, edit func(*S) error) (T, error) {
+	item, err := n.edit(ctx, s, name, edit)
+	if err != nil || c.flags.noWait {
+		return item, err
+	}
+	return n.wait(ctx, c, s, name)
+}
+
+func (n noun[T, S]) edit(ctx context.Context, s session, name string, edit func(*S) error) (item T, err error) {
+	for range updateTries {
+		if item, err = n.of(s.cloud).Get(ctx, s.project, name); err != nil {
+			return item, err
+		}
+		spec := *n.spec(&item)
+		if err = edit(&spec); err != nil {
+			return item, err
+		}
+		item, err = n.of(s.cloud).Update(ctx, s.project, name, spec, n.head(&item).Generation)
+		if !errors.Is(err, api.Conflict) {
+			return item, err
+		}
+	}
+	return item, err
+}
+
+// complete offers the names of the project's things to the shell.
+func (n noun[T, S]) complete(c *cli) cobra.CompletionFunc {
+	return func(cmd *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
+		s, err := c.connect()
+		if err != nil {
+			return nil, cobra.ShellCompDirectiveError
+		}
+		list, err := n.of(s.cloud).List(cmd.Context(), s.project, api.Page{Limit: pageSize})
+		if err != nil {
+			return nil, cobra.ShellCompDirectiveError
+		}
+		var names []string
+		for i := range list.Items {
+			names = append(names, n.head(&list.Items[i]).Name)
+		}
+		return names, cobra.ShellCompDirectiveNoFileComp
+	}
+}
