@@ -95,15 +95,23 @@ func (c *cli) appScaleCmd() *cobra.Command {
 	return c.appChangeCmd(&cobra.Command{
 		Use: "scale NAME N", Short: "Run N replicas of an app; 0 switches it off",
 		Example: lines("nuage app scale shop 3", "nuage app scale shop 0"),
-		Args:    takes(2, 2),
+		Args: cobra.MatchAll(takes(2, 2), func(_ *cobra.Command, args []string) error {
+			_, err := replicaNumber(args[1])
+			return err
+		}),
 	}, func(spec *api.AppSpec, args []string) error {
-		n, err := strconv.Atoi(args[1])
-		if err != nil || n < 0 {
-			return usagef("cannot scale to %q: give the number of replicas, as 3", args[1])
-		}
+		n, err := replicaNumber(args[1])
 		spec.Replicas = &n
-		return nil
+		return err
 	})
+}
+
+func replicaNumber(text string) (int, error) {
+	n, err := strconv.Atoi(text)
+	if err != nil || n < 0 {
+		return 0, usagef("cannot scale to %q: give the number of replicas, as 3", text)
+	}
+	return n, nil
 }
 
 // appChangeCmd completes a command that edits an app's spec and waits. Its first argument is the app.

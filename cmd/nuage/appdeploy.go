@@ -48,7 +48,7 @@ func (a *appFlags) declare(cmd *cobra.Command) {
 	f.Var(optional(&a.size, sizeNames()...), "size", "nano, micro, small, medium or large, for each replica")
 	f.IntVar(&a.replicas, "scale", 1, "number of replicas")
 	f.StringVar(&a.health, "health", "", "path that answers 2xx or 3xx when the app is ready; default: accepting connections is enough")
-	f.Var(a.env, "env", "NAME=VALUE in the app's environment, repeatable; default: none")
+	f.Var(a.env, "env", "a NAME=VALUE in the app's environment, repeatable; default: none")
 	f.StringVar(&a.database, "database", "", "database the app gets as DATABASE_URL; default: none")
 	cmd.MarkFlagsMutuallyExclusive("image", "source")
 }

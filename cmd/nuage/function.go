@@ -104,7 +104,7 @@ func (f *functionFlags) declare(cmd *cobra.Command) {
 	fs.Int64Var(&f.memory, "memory", api.DefaultMemoryMB, "memory in MB, 128 to 10240; CPU is in proportion")
 	f.timeout = span(api.DefaultTimeoutMs * time.Millisecond)
 	fs.Var(&f.timeout, "timeout", "how long a call may take, up to 15m")
-	fs.Var(f.env, "env", "NAME=VALUE in the function's environment, repeatable; default: none")
+	fs.Var(f.env, "env", "a NAME=VALUE in the function's environment, repeatable; default: none")
 	fs.StringArrayVar(&f.databases, "database", nil, "database it gets, repeatable: the first as DATABASE_URL, each as DATABASE_URL_NAME; default: none")
 	fs.Var(optional(&f.network, "none", "project", "internet"), "network", "what it can reach: none, project or internet; default: none, project with a database")
 }

@@ -104,8 +104,8 @@ func (c *cli) instanceCreateCmd() *cobra.Command {
 	f.StringVar(&spec.Key, "key", "", "key that is let in; default: the project's default key, made if need be")
 	f.StringVar(&userData, "user-data", "", "file with a shell script, run once as root at first boot; - reads stdin; default: none")
 	f.StringSliceVar(&spec.SecurityGroups, "security-group", nil, "group whose rules apply, repeatable; default: the group default, which allows SSH")
-	f.Var(env, "env", "NAME=VALUE in the machine's environment, repeatable; default: none")
-	f.Var(tags, "tag", "NAME=VALUE noted on the machine and its bill, repeatable; default: none")
+	f.Var(env, "env", "a NAME=VALUE in the machine's environment, repeatable; default: none")
+	f.Var(tags, "tag", "a NAME=VALUE noted on the machine and its bill, repeatable; default: none")
 	return cmd
 }
 

@@ -52,7 +52,7 @@ func (c *cli) privateHalf(k api.Key) string {
 
 func (c *cli) keyCmd() *cobra.Command {
 	n := c.keys()
-	return group("key", "SSH keys that let you into instances",
+	return group("key", "Keys that let you into instances over SSH",
 		lines("nuage key create laptop", "nuage key import work ~/.ssh/id_ed25519.pub", "nuage key list"),
 		c.keyCreateCmd(), c.keyImportCmd(), n.listCmd(c), n.deleteCmd(c))
 }

@@ -35,7 +35,8 @@ func (c *cli) measureCmd() *cobra.Command {
 			"the other and keeps \"first answer\", \"latency p50\" and \"latency p99\" in ms. Connections are kept open, as browsers\n" +
 			"do; with --connect each request makes its own.\n\n" +
 			"With --recovery it asks every 20 ms, runs --kill-cmd if there is one (else: kill the subject now), waits for the first\n" +
-			"failure and then for the next good answer, and keeps \"recovery after kill\" in seconds.",
+			"failure and then for the next good answer, and keeps \"recovery after kill\" in seconds: 0 where no request failed in\n" +
+			"the 5 s after the kill. A command that also brings the subject back, as its owner would, is measured with it.",
 		Example: lines("nuage compare measure shop --url http://shop.app.localhost:7080/ --requests 200",
 			`nuage compare measure vm --url http://127.0.0.1:32801/ --recovery --kill-cmd "nuage ssh vm -- pkill python3"`),
 		Args: takes(1, 1),
@@ -139,7 +140,11 @@ func (c *cli) measureRecovery(ctx context.Context, p *probe, flags measureFlags)
 		return nil, err
 	}
 	t.show("waiting for the subject to fail")
-	gone, err := p.outage(ctx, deadline, func() error { return c.kill(ctx, flags.killCmd) }, t.show)
+	var kill func(context.Context) error
+	if flags.killCmd != "" {
+		kill = func(ctx context.Context) error { return c.kill(ctx, flags.killCmd) }
+	}
+	gone, err := p.outage(ctx, deadline, kill, t.show)
 	if err != nil {
 		return nil, err
 	}

@@ -18,6 +18,8 @@ const (
 	probePause   = 20 * time.Millisecond
 	probeTimeout = 10 * time.Second
 	outageLimit  = time.Second // a subject that takes longer is gone, as far as recovery goes
+	// noOutageAfter is how long after a kill no request must fail to say that there was no outage.
+	noOutageAfter = 5 * time.Second
 )
 
 // probe asks one address from outside.
@@ -117,15 +119,23 @@ func (p *probe) times(ctx context.Context, n int, progress func(int)) ([]time.Du
 	return times, nil
 }
 
-// outage runs kill, waits for the first failure and returns how long it took from there to the next good answer.
-func (p *probe) outage(ctx context.Context, deadline time.Duration, kill func() error, show func(string)) (time.Duration, error) {
-	killed := make(chan error, 1)
-	go func() { killed <- kill() }()
+// outage runs kill, waits for the first failure and returns how long it took from there to the next good answer. Where
+// no request failed for a while after kill had ended, that is 0. kill nil means that somebody else does it.
+func (p *probe) outage(ctx context.Context, deadline time.Duration, kill func(context.Context) error, show func(string)) (time.Duration, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	k := p.start(ctx, kill)
 	bad := func() (bool, error) {
+		if done, err := k.over(); done {
+			return true, err
+		}
 		return p.ask(ctx, outageLimit) != nil, fmt.Errorf("it answered all the time")
 	}
 	if err := p.until(ctx, deadline, bad); err != nil {
-		return 0, killFirst(killed, api.Errorf(api.Unavailable, "cannot measure the recovery of %s: no failure within %s: %w", p.url, deadline, err))
+		return 0, api.Errorf(api.Unavailable, "cannot measure the recovery of %s: no failure within %s: %w", p.url, deadline, err)
+	}
+	if done, err := k.over(); done {
+		return 0, err
 	}
 	start := p.now()
 	show("gone; waiting for it to answer again")
@@ -136,26 +146,58 @@ func (p *probe) outage(ctx context.Context, deadline time.Duration, kill func() 
 	if err := p.until(ctx, deadline, good); err != nil {
 		return 0, api.Errorf(api.Unavailable, "cannot measure the recovery of %s: it did not answer within %s; nothing is kept: %w", p.url, deadline, err)
 	}
-	return p.now().Sub(start), <-killed
+	gone := p.now().Sub(start)
+	k.wait(ctx, show)
+	return gone, nil
 }
 
-// killFirst returns the error of a kill command that has failed, else err.
-func killFirst(killed <-chan error, err error) error {
+// killing is a kill command under way.
+type killing struct {
+	now   func() time.Time
+	begun bool
+	done  chan error
+	ended time.Time
+	err   error
+}
+
+// wait lets a kill command that brings the subject back end by itself. The outage was seen: how it ended is only told.
+func (k *killing) wait(ctx context.Context, show func(string)) {
+	if !k.begun || !k.ended.IsZero() {
+		return
+	}
 	select {
-	case failed := <-killed:
-		if failed != nil {
-			return failed
-		}
+	case k.err = <-k.done:
+	case <-ctx.Done():
+		k.err = ctx.Err()
+	}
+	if k.err != nil {
+		show(k.err.Error())
+	}
+}
+
+func (p *probe) start(ctx context.Context, kill func(context.Context) error) *killing {
+	k := &killing{now: p.now, begun: kill != nil, done: make(chan error, 1)}
+	if kill != nil {
+		go func() { k.done <- kill(ctx) }()
+	}
+	return k
+}
+
+// over reports whether there is no failure to be waited for any more: the kill failed, or it is long past.
+func (k *killing) over() (bool, error) {
+	select {
+	case k.err = <-k.done:
+		k.ended = k.now()
 	default:
 	}
-	return err
+	if k.ended.IsZero() {
+		return false, nil
+	}
+	return k.err != nil || k.now().Sub(k.ended) > noOutageAfter, k.err
 }
 
 // kill runs the command that kills the subject. Its output goes to stderr.
 func (c *cli) kill(ctx context.Context, line string) error {
-	if line == "" {
-		return nil
-	}
 	cmd := exec.CommandContext(ctx, "sh", "-c", line)
 	cmd.Stdout, cmd.Stderr = c.err, c.err
 	if err := cmd.Run(); err != nil {

@@ -34,8 +34,8 @@ func (c *cli) root() *cobra.Command {
 			"nuage compare",
 			"nuage bill",
 		),
-		Args: takes(0, 0),
-		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		Args: noVerb,
+		RunE: showHelp,
 	}
 	addGroups(root)
 	c.globalFlags(root)
@@ -43,8 +43,17 @@ func (c *cli) root() *cobra.Command {
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return usagef("cannot run %q: %s", cmd.CommandPath(), err)
 	})
+	addCompletion(root)
 	c.mark(root)
 	return root
+}
+
+// addCompletion makes cobra's completion command refuse a shell it does not know.
+func addCompletion(root *cobra.Command) {
+	root.InitDefaultCompletionCmd()
+	if cmd, _, err := root.Find([]string{"completion"}); err == nil && cmd != root {
+		cmd.Args, cmd.RunE = noVerb, showHelp
+	}
 }
 
 func addGroups(root *cobra.Command) {
@@ -107,17 +116,26 @@ func (c *cli) mark(cmd *cobra.Command) {
 func group(use, short, example string, verbs ...*cobra.Command) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: use, Short: short, Example: example,
-		Args: func(cmd *cobra.Command, args []string) error {
-			if len(args) > 0 {
-				return usagef("cannot run %q: there is no verb %q", cmd.CommandPath(), args[0])
-			}
-			return nil
-		},
-		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		Args: noVerb,
+		RunE: showHelp,
 	}
 	cmd.AddCommand(verbs...)
 	return cmd
 }
+
+// noVerb refuses a word that is no verb of a command that only holds verbs.
+func noVerb(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	near := ""
+	if words := cmd.SuggestionsFor(args[0]); len(words) > 0 {
+		near = ", but " + strings.Join(words, " and ")
+	}
+	return usagef("cannot run %q: there is no %q%s", cmd.CommandPath()+" "+args[0], args[0], near)
+}
+
+func showHelp(cmd *cobra.Command, _ []string) error { return cmd.Help() }
 
 // lines joins the lines of a help text.
 func lines(text ...string) string { return strings.Join(text, "\n") }
