@@ -1,0 +1,155 @@
+package controlplane
+
+import (
+	"context"
+	"strconv"
+	"strings"
+	"time"
+
+	"nuage/api"
+	"nuage/storage"
+)
+
+// platform is the actor of what the cloud does by itself; part names which part of it.
+func platform(part string) api.Actor { return api.Actor{Kind: api.Platform, Name: part} }
+
+// record appends an activity in the transaction of the change it speaks of.
+func (cp *ControlPlane) record(tx *storage.Tx, actor api.Actor, noun string, m *api.Meta, verb, detail string) error {
+	_, err := activityLog.Append(tx, api.Activity{
+		ID: cp.NewID("act"), Time: cp.Now().UTC(), Actor: actor, Layer: layerOf(noun, verb, detail), Project: m.Project,
+		Noun: noun, Resource: m.Name, Model: modelOf(noun), Verb: verb, Detail: detail,
+	})
+	return err
+}
+
+// note records platform work that no other change goes with. A failure is logged: the work itself is done.
+func (cp *ControlPlane) note(part, noun string, m *api.Meta, verb, detail string) {
+	err := cp.Store.Update(func(tx *storage.Tx) error { return cp.record(tx, platform(part), noun, m, verb, detail) })
+	if err != nil {
+		cp.log.Error("activity not recorded", "noun", noun, "name", m.Name, "verb", verb, "error", err)
+	}
+}
+
+// modelOf says which service model a noun belongs to; keys and groups belong to instances.
+func modelOf(noun string) string {
+	switch noun {
+	case "instance", "key", "security-group":
+		return "iaas"
+	case "app", "database":
+		return "paas"
+	case "function", "trigger":
+		return "faas"
+	}
+	return ""
+}
+
+// layerOf is the one table that says in which layer a piece of work lies.
+func layerOf(noun, verb, detail string) api.Layer {
+	switch noun + " " + verb {
+	case "instance ssh", "instance exec":
+		return commandLayer(detail)
+	case "instance user-data", "instance boot", "instance patch", "database patch", "app base-image":
+		return api.LayerOperatingSystem
+	case "instance place", "app place", "database place", "function place", "instance restart", "instance recreate":
+		return api.LayerVirtualization
+	case "app restart", "app build", "app start", "database restart", "database initialise", "function runtime", "function load":
+		return api.LayerRuntime
+	case "app scale", "app replicas", "function scale", "instance resize":
+		return api.LayerScaling
+	case "app route", "app drain", "database connect", "instance firewall", "function route", "trigger create", "trigger delete":
+		return api.LayerNetworkControls
+	case "app create", "app deploy", "app rollback", "app restart-all", "function create", "function deploy", "app run":
+		return api.LayerApplication
+	case "database credentials", "instance host-key":
+		return api.LayerIdentities
+	case "database exec", "database backup", "database restore":
+		return api.LayerData
+	}
+	return nounLayer(noun)
+}
+
+func nounLayer(noun string) api.Layer {
+	switch noun {
+	case "key", "token", "project":
+		return api.LayerIdentities
+	case "security-group":
+		return api.LayerNetworkControls
+	}
+	return api.LayerConfiguration
+}
+
+// commandLayer reads from a command on an instance what it was about; what it does not know is work on the operating system.
+func commandLayer(command string) api.Layer {
+	words := strings.FieldsFunc(command, func(r rune) bool { return strings.ContainsRune(" \t\n;&|()'\"", r) })
+	for _, w := range words {
+		switch w[strings.LastIndexByte(w, '/')+1:] {
+		case "apt-get", "apt", "dpkg", "apk", "useradd", "systemctl", "service", "sysctl", "mount":
+			return api.LayerOperatingSystem
+		case "psql", "createdb", "createuser", "pg_dump", "pg_restore", "mysql", "redis-cli":
+			return api.LayerData
+		case "pip", "pip3", "npm", "venv":
+			return api.LayerRuntime
+		case "sftp-server", "scp", "sftp", "rsync", "git", "nohup", "setsid":
+			return api.LayerApplication
+		case "iptables", "nft", "ip", "ufw":
+			return api.LayerNetworkControls
+		}
+	}
+	return api.LayerOperatingSystem
+}
+
+// activities implements api.Activities.
+type activities struct{ cp *ControlPlane }
+
+func (a activities) List(ctx context.Context, q api.ActivityQuery) (api.List[api.Activity], error) {
+	out := api.List[api.Activity]{Items: []api.Activity{}}
+	actor, err := a.cp.actor(ctx)
+	if err != nil {
+		return out, err
+	}
+	if q.Project, err = narrow(actor, q.Project); err != nil {
+		return out, err
+	}
+	limit, err := pageLimit(q.Page)
+	if err != nil {
+		return out, err
+	}
+	from, err := sequence(q.After)
+	if err != nil {
+		return out, err
+	}
+	err = a.cp.Store.View(func(tx *storage.Tx) error {
+		return activityLog.Each(tx, from, 0, func(e storage.Entry[api.Activity]) error {
+			if !matches(q, e.Value) {
+				return nil
+			}
+			out.Items = append(out.Items, e.Value)
+			if out.Next = strconv.FormatUint(e.Sequence, 10); len(out.Items) == limit {
+				return storage.Stop
+			}
+			return nil
+		})
+	})
+	if out.Next == "" {
+		out.Next = q.After
+	}
+	return out, err
+}
+
+// sequence reads the After of a log's page: the last sequence seen; reading goes on behind it.
+func sequence(after string) (uint64, error) {
+	if after == "" {
+		return 0, nil
+	}
+	n, err := strconv.ParseUint(after, 10, 64)
+	if err != nil {
+		return 0, api.Errorf(api.Invalid, "cannot continue after %q: after is the next of an earlier page", after)
+	}
+	return n + 1, nil
+}
+
+func matches(q api.ActivityQuery, a api.Activity) bool {
+	return (q.Project == "" || q.Project == a.Project) && (q.Resource == "" || q.Resource == a.Resource) &&
+		(q.Layer == "" || q.Layer == a.Layer) && (q.Actor == "" || q.Actor == a.Actor.Kind) &&
+		(q.Since.IsZero() || !a.Time.Before(q.Since.Truncate(time.Millisecond)))
+}

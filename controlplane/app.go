@@ -1,0 +1,384 @@
+package controlplane
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"strings"
+	"time"
+
+	"nuage/api"
+	"nuage/compute"
+	"nuage/storage"
+)
+
+const (
+	deployDeadline = 90 * time.Second // from the image's being there to all replicas healthy
+	drainDeadline  = 30 * time.Second
+	crashLimit     = 3 // exits of one replica that fail a deploy
+)
+
+// States of a release.
+const (
+	building   = "building"
+	deploying  = "deploying"
+	serving    = "serving"
+	superseded = "superseded"
+	failed     = "failed"
+)
+
+// apps adds the verbs of releases.
+type apps struct {
+	resource[api.App, api.AppSpec]
+}
+
+func (cp *ControlPlane) apps() resource[api.App, api.AppSpec] {
+	return resource[api.App, api.AppSpec]{
+		cp: cp, noun: "app", prefix: "app", table: appTable,
+		status: func(a *api.App) *api.Status { return &a.Status.Status },
+		spec:   func(a *api.App) *api.AppSpec { return &a.Spec },
+		check:  cp.checkApp,
+		admit:  cp.admitApp,
+		retire: func(*storage.Tx, *api.App) (bool, error) { return false, nil },
+		verb:   appVerb,
+	}
+}
+
+func (cp *ControlPlane) checkApp(ctx context.Context, old, next *api.App) error {
+	s := &next.Spec
+	s.Size = orElse(s.Size, "micro")
+	if s.Port == 0 {
+		s.Port = 8080
+	}
+	if s.Replicas == nil {
+		one := 1
+		s.Replicas = &one
+	}
+	if err := checkAppFields(next.Name, s); err != nil {
+		return err
+	}
+	if s.Source != "" {
+		return cp.checkSource(s.Source, old == nil || old.Spec.Source != s.Source)
+	}
+	if old != nil && old.Spec.Image == s.Image {
+		return nil
+	}
+	_, err := cp.findImage(ctx, s.Image)
+	return err
+}
+
+func checkAppFields(name string, s *api.AppSpec) error {
+	switch _, err := api.SizeOf(s.Size); {
+	case err != nil:
+		return err
+	case (s.Image == "") == (s.Source == ""):
+		return api.Errorf(api.Invalid, "cannot deploy app %q: give either an image or a source", name)
+	case s.Port < 1 || s.Port > 65535:
+		return api.Errorf(api.Invalid, "cannot deploy app %q on port %d: ports are 1 to 65535", name, s.Port)
+	case *s.Replicas < 0 || *s.Replicas > 50:
+		return api.Errorf(api.Invalid, "cannot run %d replicas of app %q: 0 to 50 is possible", *s.Replicas, name)
+	case s.Health != "" && !strings.HasPrefix(s.Health, "/"):
+		return api.Errorf(api.Invalid, "cannot check health of app %q at %q: the path starts with /", name, s.Health)
+	}
+	return checkEnv(s.Env)
+}
+
+// admitApp makes a release of every change but the number of replicas.
+func (cp *ControlPlane) admitApp(tx *storage.Tx, old, next *api.App) error {
+	if db := next.Spec.Database; db != "" {
+		if _, err := cp.databases().find(tx, next.Project, db); err != nil {
+			return err
+		}
+	}
+	if old == nil {
+		next.Status.Replicas = []api.Replica{}
+		next.Status.URL = cp.url(next.Name, next.Project, "app")
+		return cp.addRelease(tx, next, release{})
+	}
+	if same(releaseSpec(old.Spec), releaseSpec(next.Spec)) {
+		return nil
+	}
+	from := release{}
+	if old.Spec.Source == next.Spec.Source && old.Spec.Image == next.Spec.Image {
+		from = cp.builtBefore(tx, *old)
+	}
+	return cp.addRelease(tx, next, from)
+}
+
+// releaseSpec is what a release keeps of a spec.
+func releaseSpec(s api.AppSpec) api.AppSpec {
+	s.Replicas = nil
+	return s
+}
+
+// builtBefore returns the newest release of the app that has its image, so that a change of settings builds nothing.
+func (cp *ControlPlane) builtBefore(tx *storage.Tx, a api.App) release {
+	for _, n := range []int{a.Status.Target, a.Status.Release} {
+		if r, err := releaseTable.Get(tx, releaseKey(a.ID, n)); n > 0 && err == nil && r.Image != "" &&
+			r.Spec.Source == a.Spec.Source && r.Spec.Image == a.Spec.Image {
+			return r
+		}
+	}
+	return release{}
+}
+
+// addRelease numbers a new release, which begins with an earlier one's image where it has one.
+func (cp *ControlPlane) addRelease(tx *storage.Tx, a *api.App, from release) error {
+	number := 1
+	err := releaseTable.Each(tx, a.ID+"/", func(r release) error { number = r.Number + 1; return nil })
+	if err != nil {
+		return err
+	}
+	if was, err := releaseTable.Get(tx, releaseKey(a.ID, a.Status.Target)); err == nil && a.Status.Target > 0 {
+		was.State, was.Reason = superseded, fmt.Sprintf("release %d came before it could serve", number)
+		if err := releaseTable.Put(tx, was); err != nil {
+			return err
+		}
+	}
+	r := release{App: a.ID, Tag: from.Tag, Release: api.Release{Number: number, Image: from.Image, Spec: releaseSpec(a.Spec),
+		State: building, Reason: "accepted", CreatedAt: cp.Now().UTC()}}
+	if r.Image != "" {
+		r.State, r.Reason, r.Since = deploying, "starting its replicas", r.CreatedAt
+	}
+	a.Status.Target = number
+	return releaseTable.Insert(tx, r)
+}
+
+func appVerb(old, next *api.App) (verb, detail string) {
+	switch {
+	case old == nil:
+		return "create", fmt.Sprintf("release %d from %s", next.Status.Target, orElse(next.Spec.Image, "source"))
+	case same(releaseSpec(old.Spec), releaseSpec(next.Spec)):
+		return "scale", fmt.Sprintf("%d to %d replicas", *old.Spec.Replicas, *next.Spec.Replicas)
+	case old.Spec.Restart != next.Spec.Restart:
+		return "restart-all", ""
+	case old.Spec.Image != next.Spec.Image || old.Spec.Source != next.Spec.Source:
+		return "deploy", fmt.Sprintf("release %d", next.Status.Target)
+	}
+	return "configure", fmt.Sprintf("release %d", next.Status.Target)
+}
+
+func (r apps) Releases(ctx context.Context, project, name string) (api.List[api.Release], error) {
+	out := api.List[api.Release]{Items: []api.Release{}}
+	a, err := r.Get(ctx, project, name)
+	if err != nil {
+		return out, err
+	}
+	err = r.cp.Store.View(func(tx *storage.Tx) error {
+		return releaseTable.Each(tx, a.ID+"/", func(rel release) error {
+			out.Items = append([]api.Release{rel.Release}, out.Items...)
+			return nil
+		})
+	})
+	return out, err
+}
+
+func (r apps) Rollback(ctx context.Context, project, name string, to int) (api.App, error) {
+	actor, err := r.cp.authorize(ctx, project)
+	if err != nil {
+		return api.App{}, err
+	}
+	var out api.App
+	err = r.cp.Store.Update(func(tx *storage.Tx) error {
+		a, err := r.find(tx, project, name)
+		if err != nil {
+			return err
+		}
+		if err := r.generation(&a, 0); err != nil {
+			return err
+		}
+		target, err := rollbackTarget(tx, a, to)
+		if err != nil {
+			return err
+		}
+		replicas := a.Spec.Replicas
+		a.Spec = target.Spec
+		a.Spec.Replicas = replicas
+		a.Generation++
+		if err := r.cp.addRelease(tx, &a, target); err != nil {
+			return err
+		}
+		out = a
+		if err := appTable.Put(tx, a); err != nil {
+			return err
+		}
+		return r.cp.record(tx, actor, r.noun, &a.Meta, "rollback", fmt.Sprintf("to release %d, as release %d", target.Number, a.Status.Target))
+	})
+	return out, err
+}
+
+// rollbackTarget finds the release to go back to: the one named, or the newest before the serving one that once served.
+func rollbackTarget(tx *storage.Tx, a api.App, to int) (release, error) {
+	if to > 0 {
+		r, err := releaseTable.Get(tx, releaseKey(a.ID, to))
+		switch {
+		case err != nil:
+			return r, api.Errorf(api.NotFound, "cannot roll app %q back to release %d: there is no such release", a.Name, to)
+		case r.State != superseded && r.State != serving || r.Image == "":
+			return r, api.Errorf(api.Conflict, "cannot roll app %q back to release %d: it never served (%s)", a.Name, to, r.Reason)
+		}
+		return r, nil
+	}
+	var found release
+	err := releaseTable.Each(tx, a.ID+"/", func(r release) error {
+		if r.Number < a.Status.Release && r.State == superseded && r.Reason == wasServing {
+			found = r
+		}
+		return nil
+	})
+	if err == nil && found.Number == 0 {
+		err = api.Errorf(api.Conflict, "cannot roll app %q back: no earlier release ever served", a.Name)
+	}
+	return found, err
+}
+
+// wasServing is the reason of a superseded release that had served.
+const wasServing = "served until the next release"
+
+// replicaID names a replica: the app, the release, the number.
+func replicaID(app string, release, n int) string { return fmt.Sprintf("%s-r%d-%d", app, release, n) }
+
+// planApp returns the replicas of the serving release, of the one being deployed, and of the one being drained.
+func (w *world) planApp(a api.App) []compute.Workload {
+	if a.DeletedAt != nil {
+		return nil
+	}
+	var out []compute.Workload
+	for _, n := range []int{a.Status.Release, a.Status.Target, w.drains[a.ID].Release} {
+		r, ok := w.releases[releaseKey(a.ID, n)]
+		if n == 0 || !ok || r.Image == "" || r.State == building {
+			continue
+		}
+		for i := range w.replicas(a, n) {
+			out = append(out, w.replica(a, r, i))
+		}
+	}
+	return out
+}
+
+// replicas is how many replicas a release shall have: a deploy from zero tries one all the same.
+func (w *world) replicas(a api.App, release int) int {
+	if release == a.Status.Target && *a.Spec.Replicas == 0 {
+		return 1
+	}
+	return *a.Spec.Replicas
+}
+
+func (w *world) replica(a api.App, r release, n int) compute.Workload {
+	size, _ := api.SizeOf(r.Spec.Size) // checked when the release was made
+	return compute.Workload{
+		ID: replicaID(a.ID, r.Number, n), Owner: a.ID, Kind: compute.KindApp, Project: a.Project, Name: a.Name, Generation: a.Generation,
+		Image: r.Image, Env: w.appEnv(a, r), Hostname: fmt.Sprintf("%s-%d", a.Name, n), Network: w.network(a.Project), Ports: []int{r.Spec.Port},
+		Limits: compute.Limits{MilliCPU: size.MilliCPU, MemoryBytes: size.MemoryBytes, Pids: 512}, Running: true,
+	}
+}
+
+func (w *world) appEnv(a api.App, r release) map[string]string {
+	env := maps.Clone(r.Spec.Env)
+	if env == nil {
+		env = map[string]string{}
+	}
+	env["PORT"] = itoa(r.Spec.Port)
+	env["NUAGE_APP"], env["NUAGE_RELEASE"] = a.Name, itoa(r.Number)
+	if r.Spec.Database != "" {
+		for _, d := range w.databases {
+			if d.Project == a.Project && d.Name == r.Spec.Database {
+				env["DATABASE_URL"] = w.logins[d.ID].url(internalHost(d), postgresPort)
+			}
+		}
+	}
+	return env
+}
+
+// appStatus says how an app does. What a deploy's end changes is decided by deployStep, not here.
+func (w *world) appStatus(a api.App) api.AppStatus {
+	s := a.Status
+	s.Replicas = w.replicaStatus(a)
+	s.Restarts = 0
+	for _, t := range w.tracks {
+		if t.Owner == a.ID {
+			s.Restarts += t.Restarts
+		}
+	}
+	up := 0
+	for _, r := range s.Replicas {
+		if r.Release == s.Release && r.Phase == api.Running {
+			up++
+		}
+	}
+	target := w.releases[releaseKey(a.ID, s.Target)]
+	switch {
+	case a.DeletedAt != nil:
+		s.Phase, s.Reason = api.Deleting, "removing the replicas"
+	case s.Target != 0:
+		s.Phase, s.Reason = w.deployPhase(a, target)
+	case w.drains[a.ID].Release != 0:
+		s.Phase, s.Reason = api.Updating, fmt.Sprintf("release %d serves; release %d ends its requests", s.Release, w.drains[a.ID].Release)
+	case s.Release == 0:
+		s.Status.Generation, s.Phase = a.Generation, api.Failed
+	case *a.Spec.Replicas == 0:
+		s.Status.Generation, s.Phase, s.Reason = a.Generation, api.Stopped, "scaled to zero replicas"
+	case up == *a.Spec.Replicas && len(s.Replicas) == up:
+		s.Status.Generation, s.Phase = a.Generation, api.Running
+		s.Reason = fmt.Sprintf("release %d serves with %d of %d replicas", s.Release, up, up)
+	case s.Status.Generation == a.Generation:
+		s.Phase, s.Reason = api.Degraded, fmt.Sprintf("release %d serves with %d of %d replicas", s.Release, up, *a.Spec.Replicas)
+	default:
+		s.Phase, s.Reason = api.Updating, fmt.Sprintf("%d of %d replicas are up", up, *a.Spec.Replicas)
+	}
+	return s
+}
+
+func (w *world) deployPhase(a api.App, target release) (api.Phase, string) {
+	phase := api.Updating
+	if a.Status.Release == 0 {
+		phase = api.Pending
+	}
+	return phase, fmt.Sprintf("release %d: %s", target.Number, target.Reason)
+}
+
+// replicaStatus lists the replicas there are or should be.
+func (w *world) replicaStatus(a api.App) []api.Replica {
+	out := []api.Replica{}
+	for _, wl := range w.planApp(a) {
+		var number, n int
+		if _, err := fmt.Sscanf(strings.TrimPrefix(wl.ID, a.ID), "-r%d-%d", &number, &n); err != nil {
+			continue
+		}
+		r := api.Replica{ID: wl.ID, Release: number}
+		r.Phase, r.Reason = w.replicaPhase(wl)
+		out = append(out, r)
+	}
+	return out
+}
+
+func (w *world) replicaPhase(wl compute.Workload) (api.Phase, string) {
+	o, there := w.observed[wl.ID]
+	trouble, troubled := w.trouble[wl.ID]
+	h, probed := w.health[wl.ID]
+	switch {
+	case troubled:
+		return api.Pending, trouble.reason()
+	case !there:
+		return api.Pending, "making the container"
+	case o.State == compute.StateExited:
+		return api.Degraded, exitReason(o)
+	case o.State != compute.StateRunning:
+		return api.Pending, "starting"
+	case !w.real:
+		return api.Running, "simulated"
+	case !probed:
+		return api.Pending, "waiting for the first health check"
+	case !h.ok:
+		return api.Pending, h.reason
+	}
+	return api.Running, orElse(w.tracks[wl.ID].Reason, "healthy")
+}
+
+// exitReason says why a container ended.
+func exitReason(o compute.Observed) string {
+	if o.OOMKilled {
+		return "killed for taking more memory than its size allows"
+	}
+	return fmt.Sprintf("exited with status %d", o.ExitCode)
+}

@@ -1,0 +1,186 @@
+// Package controlplane implements every interface of package api: it stores what users want, and one converge loop
+// makes the world so. Planners are pure; engine, functions, edge and store are handed in.
+package controlplane
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"nuage/api"
+	"nuage/compute"
+	"nuage/controlplane/billing"
+	"nuage/controlplane/ingress"
+	"nuage/functions"
+	"nuage/storage"
+)
+
+// Options are what a control plane stands on. All fields but BuildDir are required.
+type Options struct {
+	Store    *storage.Store
+	Sealer   *storage.Sealer
+	Engine   compute.Engine
+	Runtimes map[string]functions.Runtime
+	Edge     *ingress.Edge
+	Books    *billing.Library
+	Logger   *slog.Logger
+	Metrics  prometheus.Registerer
+	Now      func() time.Time           // real time
+	NewID    func(prefix string) string // prefix-16 hex digits
+	BlobDir  string                     // uploaded sources
+	CacheDir string                     // unpacked code; may be lost
+	Version  string
+	API      string // control address, for status
+	EdgeAddr string // edge address, for status and URLs
+	Note     string // why this engine
+	Shutdown func() // ends the process; called after Shutdown has stopped the workloads
+}
+
+// ControlPlane is one running cloud.
+type ControlPlane struct {
+	Options
+	log      *slog.Logger
+	started  time.Time
+	clock    *billing.Clock
+	invoker  *functions.Invoker
+	guests   *guests
+	health   *health
+	loop     *loop
+	changes  *broadcast
+	metrics  *metrics
+	networks *set // ids of networks that are there
+	helpers  *set // one-off containers in use
+	undo     []func()
+}
+
+// New opens the control plane over its parts: the first project and token are made where the store is new, and
+// functions are deployed again. Nothing converges before Run.
+func New(ctx context.Context, o Options) (*ControlPlane, error) {
+	cp := &ControlPlane{Options: o, log: o.Logger, started: o.Now(), changes: newBroadcast(), networks: newSet(), helpers: newSet()}
+	if err := cp.openClock(); err != nil {
+		return nil, err
+	}
+	cp.metrics = newMetrics(cp)
+	if err := o.Metrics.Register(cp.metrics); err != nil {
+		return nil, api.Errorf(api.Internal, "cannot register metrics: %w", err)
+	}
+	cp.invoker = functions.New(functions.Options{
+		Runtimes: o.Runtimes, Journal: journal{cp}, Logger: o.Logger, Registerer: o.Metrics, Now: o.Now,
+	})
+	cp.guests = newGuests(cp)
+	cp.health = newHealth(cp)
+	cp.loop = newLoop(cp)
+	cp.undo = append(cp.undo, o.Store.OnCommit(cp.committed))
+	if err := cp.bootstrap(ctx); err != nil {
+		return nil, err
+	}
+	return cp, nil
+}
+
+// Run converges until ctx ends, then lets go of the workloads, which go on running.
+func (cp *ControlPlane) Run(ctx context.Context) error {
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	wg.Go(func() { cp.redeployFunctions(ctx) })
+	err := cp.loop.run(ctx)
+	cp.guests.close()
+	cp.health.close()
+	return err
+}
+
+// Close ends calls in flight and frees what New took. The store and the engine stay open.
+func (cp *ControlPlane) Close() error {
+	for _, f := range cp.undo {
+		f()
+	}
+	return cp.invoker.Close()
+}
+
+// Ready returns nil once the first pass of the loop is done, else what is awaited.
+func (cp *ControlPlane) Ready() error { return cp.loop.readiness() }
+
+// Cloud returns the api.Cloud that this control plane is.
+func (cp *ControlPlane) Cloud() api.Cloud {
+	return api.Cloud{
+		Projects: projects{cp}, Tokens: tokens{cp}, Keys: cp.keys(), SecurityGroups: cp.securityGroups(),
+		Instances: instances{cp.instances()}, Apps: apps{cp.apps()}, Databases: databases{cp.databases()},
+		Functions: functionVerbs{cp.functions()}, Triggers: cp.triggers(), Sources: sources{cp}, Streams: streams{cp},
+		Activities: activities{cp}, Ledger: ledger{cp}, Comparisons: comparisons{cp}, System: system{cp},
+	}
+}
+
+// committed wakes the loop and all that wait, when a table changed; appends to logs change nothing that is planned.
+func (cp *ControlPlane) committed(c storage.Change) {
+	if len(c.Tables) == 0 {
+		return
+	}
+	cp.changes.notify()
+	cp.loop.wake()
+}
+
+// billingNow is the present in billing time.
+func (cp *ControlPlane) billingNow() time.Time { return cp.clock.Now(cp.Now()) }
+
+// broadcast wakes everybody who waits for the next change.
+type broadcast struct {
+	mu sync.Mutex
+	ch chan struct{}
+}
+
+func newBroadcast() *broadcast { return &broadcast{ch: make(chan struct{})} }
+
+// next returns a channel that is closed at the next notify.
+func (b *broadcast) next() <-chan struct{} {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.ch
+}
+
+func (b *broadcast) notify() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	close(b.ch)
+	b.ch = make(chan struct{})
+}
+
+// set is a set of ids that many goroutines use.
+type set struct {
+	mu  sync.Mutex
+	ids map[string]bool
+}
+
+func newSet() *set { return &set{ids: map[string]bool{}} }
+
+func (s *set) has(id string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.ids[id]
+}
+
+func (s *set) add(id string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.ids[id] = true
+}
+
+func (s *set) drop(id string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.ids, id)
+}
+
+// except returns the members that keep does not hold.
+func (s *set) except(keep map[string]bool) []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var out []string
+	for id := range s.ids {
+		if !keep[id] {
+			out = append(out, id)
+		}
+	}
+	return out
+}

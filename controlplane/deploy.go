@@ -1,0 +1,322 @@
+package controlplane
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"sync"
+	"time"
+
+	"nuage/api"
+	"nuage/compute"
+	"nuage/storage"
+)
+
+// deploySteps moves every app's deploy on: an image is found or built, then replicas come up, then traffic is switched.
+func (cp *ControlPlane) deploySteps(ctx context.Context, w *world) {
+	for _, a := range w.apps {
+		if a.DeletedAt != nil {
+			cp.loop.dispatch(ctx, a.ID+"/images", time.Minute, func(ctx context.Context) error { return cp.removeImages(ctx, w, a) })
+			continue
+		}
+		if r, ok := w.releases[releaseKey(a.ID, a.Status.Target)]; ok {
+			cp.deployStep(ctx, w, a, r)
+		}
+		if d, ok := w.drains[a.ID]; ok && cp.drained(w, a, d) {
+			cp.loop.dispatch(ctx, a.ID+"/drain", time.Minute, func(context.Context) error { return cp.endDrain(a, d) })
+		}
+	}
+}
+
+func (cp *ControlPlane) deployStep(ctx context.Context, w *world, a api.App, r release) {
+	key := releaseKey(a.ID, r.Number)
+	if r.State == building {
+		cp.loop.dispatch(ctx, key, 15*time.Minute, func(ctx context.Context) error { return cp.findOrBuild(ctx, a, r) })
+		return
+	}
+	why, over := cp.deployFailed(w, a, r)
+	switch {
+	case over:
+		cp.loop.dispatch(ctx, key, time.Minute, func(ctx context.Context) error { return cp.failDeploy(ctx, a, r, why, cp.lastLines(ctx, w, a, r)) })
+	case w.healthy(a, r):
+		cp.loop.dispatch(ctx, key, time.Minute, func(context.Context) error { return cp.switchOver(w, a, r) })
+	}
+}
+
+// healthy tells that all replicas of a release pass their checks.
+func (w *world) healthy(a api.App, r release) bool {
+	for n := range w.replicas(a, r.Number) {
+		if phase, _ := w.replicaPhase(w.replica(a, r, n)); phase != api.Running {
+			return false
+		}
+	}
+	return true
+}
+
+// deployFailed tells whether a deploy is over without success, and why.
+func (cp *ControlPlane) deployFailed(w *world, a api.App, r release) (why string, over bool) {
+	last := ""
+	for n := range w.replicas(a, r.Number) {
+		l := w.replica(a, r, n)
+		o, there := w.observed[l.ID]
+		if t := w.trouble[l.ID]; t.err != nil && t.final() {
+			return t.reason(), true
+		}
+		if t := w.tracks[l.ID]; there && o.State == compute.StateExited && t.Restarts >= crashLimit-1 {
+			return "its program " + exitReason(o) + ", " + itoa(t.Restarts+1) + " times in a row", true
+		}
+		if phase, reason := w.replicaPhase(l); phase != api.Running {
+			last = reason
+		}
+	}
+	if r.Since.IsZero() || cp.Now().Sub(r.Since) < deployDeadline {
+		return "", false
+	}
+	return fmt.Sprintf("no healthy replica on port %d within %s: it %s", r.Spec.Port, deployDeadline, last), true
+}
+
+// findOrBuild gives a release its image. What is wrong with the source fails the deploy; what is wrong with the engine is tried again.
+func (cp *ControlPlane) findOrBuild(ctx context.Context, a api.App, r release) error {
+	var log tail
+	image, tag, err := cp.releaseImage(ctx, a, r, &log)
+	if errors.Is(err, api.Unavailable) || ctx.Err() != nil {
+		return err
+	}
+	if err != nil {
+		return cp.failDeploy(ctx, a, r, err.Error(), log.lines())
+	}
+	return cp.Store.Update(func(tx *storage.Tx) error {
+		if tag != "" {
+			if err := cp.record(tx, platform("builder"), "app", &a.Meta, "build", fmt.Sprintf("release %d as image %s", r.Number, short(image.ID))); err != nil {
+				return err
+			}
+		}
+		now, err := releaseTable.Get(tx, releaseKey(a.ID, r.Number))
+		if err != nil || now.State != building {
+			return ignoreGone(err)
+		}
+		now.Image, now.Tag, now.State, now.Reason, now.Since = image.ID, tag, deploying, "starting its replicas", cp.Now().UTC()
+		return releaseTable.Put(tx, now)
+	})
+}
+
+func short(id string) string {
+	id = strings.TrimPrefix(id, "sha256:")
+	return id[:min(12, len(id))]
+}
+
+func (cp *ControlPlane) releaseImage(ctx context.Context, a api.App, r release, log io.Writer) (compute.Image, string, error) {
+	if r.Spec.Source == "" {
+		image, err := cp.findImage(ctx, r.Spec.Image)
+		return image, "", err
+	}
+	builder, ok := cp.Engine.(compute.Builder)
+	if !ok {
+		return compute.Image{}, "", api.Errorf(api.Unsupported, "cannot build app %q: the %s engine builds no images; deploy with an image instead", a.Name, cp.loop.info.Name)
+	}
+	if err := cp.sayBuilding(a, r, "building the image from its source"); err != nil {
+		return compute.Image{}, "", err
+	}
+	source, err := cp.openSource(r.Spec.Source)
+	if err != nil {
+		return compute.Image{}, "", err
+	}
+	defer source.Close()
+	tag := fmt.Sprintf("nuage-app/%s:r%d", a.ID, r.Number)
+	image, err := builder.Build(ctx, compute.Build{Tag: tag, Owner: a.ID, Project: a.Project, Name: a.Name}, withDockerfile(source), log)
+	return image, tag, err
+}
+
+func (cp *ControlPlane) sayBuilding(a api.App, r release, reason string) error {
+	return cp.Store.Update(func(tx *storage.Tx) error {
+		now, err := releaseTable.Get(tx, releaseKey(a.ID, r.Number))
+		if err != nil || now.State != building {
+			return ignoreGone(err)
+		}
+		now.Reason = reason
+		return releaseTable.Put(tx, now)
+	})
+}
+
+// failDeploy ends a deploy without touching the release that serves.
+func (cp *ControlPlane) failDeploy(_ context.Context, a api.App, r release, why string, log []string) error {
+	return cp.finishDeploy(a, r, func(tx *storage.Tx, now *api.App, rel *release) error {
+		rel.State, rel.Reason = failed, why
+		now.Status.Failure = &api.Failure{Release: r.Number, Reason: why, Log: log, At: cp.Now().UTC()}
+		now.Status.Reason = fmt.Sprintf("release %d failed: %s", r.Number, why)
+		if now.Status.Release != 0 {
+			now.Status.Reason = fmt.Sprintf("release %d serves; %s", now.Status.Release, now.Status.Reason)
+		}
+		now.Status.Generation = now.Generation
+		return cp.record(tx, platform("deployer"), "app", &a.Meta, "deploy-failed", fmt.Sprintf("release %d: %s", r.Number, clip(why)))
+	})
+}
+
+// switchOver makes a release the one that serves; the one before ends its requests.
+func (cp *ControlPlane) switchOver(w *world, a api.App, r release) error {
+	return cp.finishDeploy(a, r, func(tx *storage.Tx, now *api.App, rel *release) error {
+		rel.State, rel.Reason = serving, "serves"
+		if old := now.Status.Release; old != 0 {
+			if err := cp.retireRelease(tx, a, w.releases[releaseKey(a.ID, old)]); err != nil {
+				return err
+			}
+		}
+		now.Status.Release, now.Status.Failure = r.Number, nil
+		return cp.record(tx, platform("edge"), "app", &a.Meta, "route", fmt.Sprintf("requests go to release %d", r.Number))
+	})
+}
+
+func (cp *ControlPlane) retireRelease(tx *storage.Tx, a api.App, old release) error {
+	old.State, old.Reason = superseded, wasServing
+	if err := releaseTable.Put(tx, old); err != nil {
+		return err
+	}
+	return drainTable.Put(tx, drain{App: a.ID, Release: old.Number, Since: cp.Now().UTC()})
+}
+
+// finishDeploy applies fn if the release is still the one being deployed.
+func (cp *ControlPlane) finishDeploy(a api.App, r release, fn func(*storage.Tx, *api.App, *release) error) error {
+	return cp.Store.Update(func(tx *storage.Tx) error {
+		now, err := appTable.Get(tx, a.ID)
+		if err != nil || now.Status.Target != r.Number {
+			return ignoreGone(err)
+		}
+		rel, err := releaseTable.Get(tx, releaseKey(a.ID, r.Number))
+		if err != nil {
+			return err
+		}
+		if err := fn(tx, &now, &rel); err != nil {
+			return err
+		}
+		now.Status.Target = 0
+		if err := releaseTable.Put(tx, rel); err != nil {
+			return err
+		}
+		return appTable.Put(tx, now)
+	})
+}
+
+// drained tells that the release before has no request in flight, or has had its time.
+func (cp *ControlPlane) drained(w *world, a api.App, d drain) bool {
+	if cp.Now().Sub(d.Since) > drainDeadline {
+		return true
+	}
+	for n := range *a.Spec.Replicas {
+		if cp.Edge.InFlight(replicaID(a.ID, d.Release, n)) > 0 {
+			return false
+		}
+	}
+	return true
+}
+
+func (cp *ControlPlane) endDrain(a api.App, d drain) error {
+	return cp.Store.Update(func(tx *storage.Tx) error {
+		now, err := drainTable.Get(tx, a.ID)
+		if err != nil || now.Release != d.Release {
+			return ignoreGone(err)
+		}
+		if err := drainTable.Delete(tx, a.ID); err != nil {
+			return err
+		}
+		return cp.record(tx, platform("edge"), "app", &a.Meta, "drain", fmt.Sprintf("release %d ended its requests", d.Release))
+	})
+}
+
+// removeImages removes what was built for an app that is going.
+func (cp *ControlPlane) removeImages(ctx context.Context, w *world, a api.App) error {
+	engine, ok := cp.Engine.(compute.Images)
+	if !ok || !w.appGone(a) {
+		return nil
+	}
+	for _, r := range w.releases {
+		if r.App == a.ID && r.Tag != "" {
+			if err := engine.RemoveImage(ctx, r.Tag); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// lastLines reads what the first replica of a release that is not healthy printed last.
+func (cp *ControlPlane) lastLines(ctx context.Context, w *world, a api.App, r release) []string {
+	logger, ok := cp.Engine.(compute.Logger)
+	if !ok {
+		return nil
+	}
+	for n := range w.replicas(a, r.Number) {
+		l := w.replica(a, r, n)
+		if phase, _ := w.replicaPhase(l); phase == api.Running {
+			continue
+		}
+		var log tail
+		if out, err := logger.Logs(ctx, l.ID, 20, false); err == nil {
+			_, _ = io.Copy(&log, out) // what could be read is shown
+			out.Close()
+		}
+		return log.lines()
+	}
+	return nil
+}
+
+// dropDatabase removes the data of a deleted database, which its owner asked for, and forgets it.
+func (cp *ControlPlane) dropDatabase(ctx context.Context, d api.Database, volume string) error {
+	if volumes, ok := cp.Engine.(compute.Volumes); ok && volume != "" {
+		if err := volumes.RemoveVolume(ctx, volume); err != nil {
+			return err
+		}
+	}
+	cp.loop.forget(d.ID)
+	return cp.Store.Update(func(tx *storage.Tx) error {
+		for _, err := range []error{databaseTable.Delete(tx, d.ID), serverTable.Delete(tx, d.ID), trackTable.Delete(tx, d.ID)} {
+			if ignoreGone(err) != nil {
+				return err
+			}
+		}
+		return cp.record(tx, platform("loop"), "database", &d.Meta, "removed", "its server and data are gone")
+	})
+}
+
+// tail keeps the last lines written to it.
+type tail struct {
+	mu   sync.Mutex
+	rest []byte
+	kept []string
+}
+
+const tailLines = 20
+
+func (t *tail) Write(p []byte) (int, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.rest = append(t.rest, p...)
+	for {
+		i := bytes.IndexByte(t.rest, '\n')
+		if i < 0 {
+			return len(p), nil
+		}
+		t.add(string(t.rest[:i]))
+		t.rest = t.rest[i+1:]
+	}
+}
+
+func (t *tail) add(line string) {
+	if line = strings.TrimRight(line, "\r"); strings.TrimSpace(line) == "" {
+		return
+	}
+	t.kept = append(t.kept, line)
+	if len(t.kept) > tailLines {
+		t.kept = t.kept[1:]
+	}
+}
+
+func (t *tail) lines() []string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.add(string(t.rest))
+	t.rest = nil
+	return append([]string{}, t.kept...)
+}

@@ -1,0 +1,357 @@
+package controlplane
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"net"
+	"reflect"
+	"slices"
+	"sync"
+	"time"
+
+	"nuage/api"
+	"nuage/compute"
+	"nuage/compute/guest/link"
+	"nuage/storage"
+)
+
+// guests keeps a link to the guest of every running instance: it hands over the configuration, and writes down what
+// the guest reports.
+type guests struct {
+	cp   *ControlPlane
+	mu   sync.Mutex
+	open map[string]*guest // by instance id
+	wg   sync.WaitGroup
+}
+
+// guest is one instance's link, for one start of its container.
+type guest struct {
+	id, boot string
+	cancel   context.CancelFunc
+	changed  chan struct{} // a new config is there
+
+	mu     sync.Mutex
+	meta   api.Meta
+	config link.Config
+	client *link.Client // nil while not connected
+	state  guestState
+}
+
+// guestState is what the loop needs to know.
+type guestState struct {
+	configured bool // keys and rules are in force, SSH answers, boot scripts have run
+	firewall   string
+	problem    string
+}
+
+func newGuests(cp *ControlPlane) *guests { return &guests{cp: cp, open: map[string]*guest{}} }
+
+func (g *guests) states() map[string]guestState {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	out := make(map[string]guestState, len(g.open))
+	for id, one := range g.open {
+		one.mu.Lock()
+		out[id] = one.state
+		one.mu.Unlock()
+	}
+	return out
+}
+
+// sync opens links to instances that run now, closes others, and hands over configurations that have changed.
+func (g *guests) sync(ctx context.Context, w *world) {
+	attacher, ok := g.cp.Engine.(compute.Attacher)
+	if !ok {
+		return
+	}
+	deny := hostAddresses()
+	running := map[string]bool{}
+	for _, i := range w.instances {
+		o, there := w.observed[i.ID]
+		if !there || o.State != compute.StateRunning || i.DeletedAt != nil {
+			continue
+		}
+		config, err := g.cp.guestConfig(w, i, deny)
+		if err != nil {
+			g.cp.log.Error("guest not configured", "instance", i.Name, "error", err)
+			continue
+		}
+		running[i.ID] = true
+		g.ensure(ctx, attacher, i, o.Engine+o.StartedAt.String(), config)
+	}
+	for id := range g.states() {
+		if !running[id] {
+			g.drop(id)
+		}
+	}
+}
+
+// hostAddresses are the laptop's own addresses: what listens there is out of reach for guests.
+func hostAddresses() []string {
+	addrs, err := net.InterfaceAddrs()
+	if err != nil {
+		return nil
+	}
+	var out []string
+	for _, a := range addrs {
+		if n, ok := a.(*net.IPNet); ok && !n.IP.IsLoopback() && n.IP.To4() != nil {
+			out = append(out, n.IP.String())
+		}
+	}
+	slices.Sort(out)
+	return out
+}
+
+func (cp *ControlPlane) guestConfig(w *world, i api.Instance, deny []string) (link.Config, error) {
+	m := w.machines[i.ID]
+	private, err := cp.Sealer.Open(m.HostKey, i.ID+"/hostkey")
+	if err != nil {
+		return link.Config{}, err
+	}
+	c := link.Config{InstanceID: i.ID, Hostname: i.Name, HostKey: string(private), Rules: w.firewall(i), DenyOut: deny,
+		UserData: i.Spec.UserData, RunUserData: m.UserData == "pending", Env: maps.Clone(i.Spec.Env)}
+	if k, ok := w.keys[i.Project+"/"+i.Spec.Key]; ok {
+		c.AuthorizedKeys = []link.Key{{Name: k.Name, Line: k.Spec.PublicKey}}
+	}
+	return c, nil
+}
+
+// ensure opens the link of an instance, or tells it a new configuration. boot is another one after each start.
+func (g *guests) ensure(ctx context.Context, attacher compute.Attacher, i api.Instance, boot string, config link.Config) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	one := g.open[i.ID]
+	if one != nil && one.boot == boot {
+		one.tell(config)
+		return
+	}
+	if one != nil {
+		one.cancel()
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	one = &guest{id: i.ID, boot: boot, cancel: cancel, changed: make(chan struct{}, 1), meta: i.Meta, config: config}
+	g.open[i.ID] = one
+	g.wg.Go(func() { g.keep(ctx, attacher, one) })
+}
+
+// tell hands over a configuration if it is another one. What was decided at boot stays.
+func (one *guest) tell(config link.Config) {
+	one.mu.Lock()
+	defer one.mu.Unlock()
+	config.RunUserData = one.config.RunUserData
+	if reflect.DeepEqual(one.config, config) {
+		return
+	}
+	one.config = config
+	select {
+	case one.changed <- struct{}{}:
+	default:
+	}
+}
+
+// drop closes the link of an instance.
+func (g *guests) drop(id string) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if one := g.open[id]; one != nil {
+		one.cancel()
+		delete(g.open, id)
+	}
+}
+
+// close closes all links and waits for them. The machines go on.
+func (g *guests) close() {
+	for id := range g.states() {
+		g.drop(id)
+	}
+	g.wg.Wait()
+}
+
+// keep holds a link open until ctx ends, dialling again where it breaks.
+func (g *guests) keep(ctx context.Context, attacher compute.Attacher, one *guest) {
+	for wait := 50 * time.Millisecond; ctx.Err() == nil; wait = min(2*wait, 5*time.Second) {
+		err := g.converse(ctx, attacher, one)
+		if ctx.Err() != nil {
+			return
+		}
+		one.set(func(s *guestState) { s.problem = fmt.Sprintf("its guest does not answer: %v", err) })
+		g.cp.log.Debug("guest link lost", "instance", one.id, "error", err)
+		select {
+		case <-ctx.Done():
+		case <-time.After(wait):
+		}
+	}
+}
+
+func (one *guest) set(fn func(*guestState)) {
+	one.mu.Lock()
+	defer one.mu.Unlock()
+	fn(&one.state)
+}
+
+// converse dials, configures, and then follows events and changes of the configuration.
+func (g *guests) converse(ctx context.Context, attacher compute.Attacher, one *guest) error {
+	rwc, err := attacher.Attach(ctx, one.id)
+	if err != nil {
+		return err
+	}
+	dialling, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	client, err := link.Dial(dialling, rwc)
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	if err := g.configure(ctx, one, client); err != nil {
+		return err
+	}
+	one.connect(client)
+	defer one.connect(nil)
+	cursor, err := g.cursor(one.id)
+	if err != nil {
+		return err
+	}
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	events := client.Events(ctx, cursor)
+	for {
+		select {
+		case e, ok := <-events:
+			if !ok {
+				return errors.New("the link broke")
+			}
+			err = g.heard(ctx, one, client, e)
+		case <-one.changed:
+			err = g.configure(ctx, one, client)
+		case <-client.Done():
+			err = errors.New("the link broke")
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+func (one *guest) connect(c *link.Client) {
+	one.mu.Lock()
+	defer one.mu.Unlock()
+	one.client = c
+}
+
+func (g *guests) configure(ctx context.Context, one *guest, client *link.Client) error {
+	one.mu.Lock()
+	config := one.config
+	one.mu.Unlock()
+	ctx, cancel := context.WithTimeout(ctx, 15*time.Second)
+	defer cancel()
+	if err := client.Configure(ctx, config); err != nil {
+		return err
+	}
+	return g.observe(ctx, one, client)
+}
+
+// observe reads the machine's state, stores how user data ended, and wakes the loop where something changed.
+func (g *guests) observe(ctx context.Context, one *guest, client *link.Client) error {
+	s, err := client.State(ctx)
+	if err != nil {
+		return err
+	}
+	if s.UserData == link.UserDataDone || s.UserData == link.UserDataFailed {
+		if err := g.userDataEnded(one, s); err != nil {
+			return err
+		}
+	}
+	next := guestState{configured: s.Configured && s.Booted && s.SSH, firewall: s.Firewall}
+	one.mu.Lock()
+	changed := one.state != next
+	one.state = next
+	one.mu.Unlock()
+	if changed {
+		g.cp.loop.wake()
+	}
+	return nil
+}
+
+// userDataEnded writes down that user data has run, once: it is the customer's work on the operating system.
+func (g *guests) userDataEnded(one *guest, s link.State) error {
+	return g.cp.Store.Update(func(tx *storage.Tx) error {
+		m, err := machineTable.Get(tx, one.id)
+		if err != nil || m.UserData != "pending" {
+			return ignoreGone(err)
+		}
+		m.UserData, m.Exit = s.UserData, s.UserDataExit
+		if err := machineTable.Put(tx, m); err != nil {
+			return err
+		}
+		actor := api.Actor{Kind: api.Customer, Name: "user-data"}
+		return g.cp.record(tx, actor, "instance", &one.meta, "user-data", fmt.Sprintf("%s, exit status %d", s.UserData, s.UserDataExit))
+	})
+}
+
+// heard acts on an event and remembers its place in the same commit, so that none is recorded twice.
+func (g *guests) heard(ctx context.Context, one *guest, client *link.Client, e link.Event) error {
+	err := g.cp.Store.Update(func(tx *storage.Tx) error {
+		if err := cursorTable.Put(tx, cursor{ID: one.id, Cursor: e.Cursor}); err != nil {
+			return err
+		}
+		switch e.Type {
+		case link.EventSSHExec:
+			actor := api.Actor{Kind: api.Customer, Name: orElse(e.Key, e.User)}
+			return g.cp.record(tx, actor, "instance", &one.meta, "ssh", clip(orElse(e.Command, "login shell")))
+		case link.EventBooted:
+			return g.cp.record(tx, platform("guest"), "instance", &one.meta, "boot", "host key, firewall and metadata in place")
+		case link.EventOOM:
+			return g.cp.record(tx, platform("guest"), "instance", &one.meta, "oom", fmt.Sprintf("the kernel killed %d processes for want of memory", e.Status))
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	return g.observe(ctx, one, client)
+}
+
+// clip shortens a command for the record.
+func clip(s string) string {
+	const most = 200
+	if len(s) <= most {
+		return s
+	}
+	return s[:most] + "..."
+}
+
+// cursor is where the events of an instance were read to.
+type cursor struct {
+	ID string `json:"id"`
+	link.Cursor
+}
+
+func (g *guests) cursor(id string) (link.Cursor, error) {
+	var c cursor
+	err := g.cp.Store.View(func(tx *storage.Tx) (err error) {
+		c, err = cursorTable.Get(tx, id)
+		return ignoreGone(err)
+	})
+	return c.Cursor, err
+}
+
+// exec runs a command in an instance through its guest.
+func (g *guests) exec(ctx context.Context, id string, cmd link.Command, s link.Stdio) (int, error) {
+	g.mu.Lock()
+	one := g.open[id]
+	g.mu.Unlock()
+	if one == nil {
+		return 0, api.Errorf(api.Conflict, "cannot run a command: the instance is not running")
+	}
+	one.mu.Lock()
+	client := one.client
+	one.mu.Unlock()
+	if client == nil {
+		return 0, api.Errorf(api.Unavailable, "cannot run a command: the instance's guest does not answer yet")
+	}
+	return client.Exec(ctx, cmd, s)
+}

@@ -1,0 +1,291 @@
+package controlplane
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"nuage/api"
+	"nuage/compute"
+	"nuage/compute/images"
+	"nuage/storage"
+)
+
+const defaultImage = "debian-12"
+
+// instances adds Power to the verbs of every noun.
+type instances struct {
+	resource[api.Instance, api.InstanceSpec]
+}
+
+func (cp *ControlPlane) instances() resource[api.Instance, api.InstanceSpec] {
+	return resource[api.Instance, api.InstanceSpec]{
+		cp: cp, noun: "instance", prefix: "i", table: instanceTable,
+		status: func(i *api.Instance) *api.Status { return &i.Status.Status },
+		spec:   func(i *api.Instance) *api.InstanceSpec { return &i.Spec },
+		check:  cp.checkInstance,
+		admit:  cp.admitInstance,
+		retire: func(*storage.Tx, *api.Instance) (bool, error) { return false, nil },
+		verb:   instanceVerb,
+	}
+}
+
+// Power changes what should run.
+func (r instances) Power(ctx context.Context, project, name string, action api.PowerAction) (api.Instance, error) {
+	old, err := r.Get(ctx, project, name)
+	if err != nil {
+		return old, err
+	}
+	next := old
+	switch action {
+	case api.PowerStart:
+		next.Spec.Stopped = false
+	case api.PowerStop:
+		next.Spec.Stopped = true
+	case api.PowerReboot:
+		next.Spec.Stopped = false
+		next.Spec.Boot++
+	default:
+		return old, api.Errorf(api.Invalid, "cannot %q an instance: there are start, stop and reboot", action)
+	}
+	return r.change(ctx, old, next, 0)
+}
+
+func (cp *ControlPlane) checkInstance(ctx context.Context, old, next *api.Instance) error {
+	s := &next.Spec
+	s.Image = orElse(s.Image, defaultImage)
+	s.Type = orElse(s.Type, "small")
+	if _, err := api.SizeOf(s.Type); err != nil {
+		return err
+	}
+	if len(s.UserData) > 64<<10 {
+		return api.Errorf(api.Invalid, "cannot use user data of %d bytes: 64 KiB are the most", len(s.UserData))
+	}
+	if s.UserData != "" && !strings.HasPrefix(s.UserData, "#!") {
+		return api.Errorf(api.Invalid, "cannot use user data that is no shell script: its first line must name the interpreter, as #!/bin/sh")
+	}
+	if err := checkEnv(s.Env); err != nil {
+		return err
+	}
+	if old == nil {
+		_, err := cp.findImage(ctx, s.Image)
+		return err
+	}
+	return fixedInstance(old.Spec, next.Spec)
+}
+
+// fixedInstance refuses changes of what only a new machine can have.
+func fixedInstance(old, next api.InstanceSpec) error {
+	for field, changed := range map[string]bool{
+		"image": old.Image != next.Image, "key": old.Key != next.Key, "userData": old.UserData != next.UserData, "env": !same(old.Env, next.Env),
+	} {
+		if changed {
+			return api.Errorf(api.Conflict, "cannot change %s of an instance that exists: create another one", field)
+		}
+	}
+	return nil
+}
+
+// checkEnv refuses names that no shell could use.
+func checkEnv(env map[string]string) error {
+	for name, value := range env {
+		if !envName(name) || strings.ContainsRune(value, 0) {
+			return api.Errorf(api.Invalid, "cannot set %q in the environment: names have A-Z, a-z, 0-9 and _, values no zero byte", name)
+		}
+	}
+	return nil
+}
+
+func envName(name string) bool {
+	for i, r := range name {
+		letter := r == '_' || 'A' <= r && r <= 'Z' || 'a' <= r && r <= 'z'
+		if !letter && (i == 0 || r < '0' || r > '9') {
+			return false
+		}
+	}
+	return name != ""
+}
+
+func orElse(s, otherwise string) string {
+	if s == "" {
+		return otherwise
+	}
+	return s
+}
+
+// imageRef turns a name of the catalog into what the engine knows it by.
+func imageRef(name string) string {
+	if known, ok := images.Lookup(name); ok {
+		return known.Ref
+	}
+	return name
+}
+
+// findImage asks the engine for an image of the catalog or a registry.
+func (cp *ControlPlane) findImage(ctx context.Context, name string) (compute.Image, error) {
+	engine, ok := cp.Engine.(compute.Images)
+	if !ok {
+		return compute.Image{ID: imageRef(name)}, nil
+	}
+	image, err := engine.Image(ctx, imageRef(name), 20*time.Second)
+	if errors.Is(err, api.NotFound) && imageRef(name) != name {
+		return image, api.Errorf(api.NotFound, "cannot use image %q: it is not on this machine and no registry has it; `make engine` or `nuage doctor` helps (%v)", name, err)
+	}
+	return image, err
+}
+
+func (cp *ControlPlane) admitInstance(tx *storage.Tx, old, next *api.Instance) error {
+	if next.Spec.Key != "" {
+		if _, err := keyTable.GetBy(tx, "name", next.Project+"/"+next.Spec.Key); err != nil {
+			return api.Errorf(api.NotFound, "cannot use key %q: project %q has no such key", next.Spec.Key, next.Project)
+		}
+	}
+	for _, g := range next.Spec.SecurityGroups {
+		if _, err := groupTable.GetBy(tx, "name", next.Project+"/"+g); err != nil {
+			return api.Errorf(api.NotFound, "cannot use security group %q: project %q has no such group", g, next.Project)
+		}
+	}
+	if old != nil {
+		return nil
+	}
+	return cp.addMachine(tx, next)
+}
+
+// addMachine gives a new instance its address and its host key.
+func (cp *ControlPlane) addMachine(tx *storage.Tx, i *api.Instance) error {
+	host, err := cp.freeHost(tx, i.Project)
+	if err != nil {
+		return err
+	}
+	private, line, err := newHostKey(i.Name)
+	if err != nil {
+		return err
+	}
+	sealed := cp.Sealer.Seal(private, i.ID+"/hostkey")
+	m := machine{ID: i.ID, Project: i.Project, Host: host, HostKey: sealed, HostKeyLine: line, UserData: "none"}
+	if i.Spec.UserData != "" {
+		m.UserData = "pending"
+	}
+	i.Status.UserData = "none"
+	return machineTable.Insert(tx, m)
+}
+
+func instanceVerb(old, next *api.Instance) (verb, detail string) {
+	switch {
+	case old == nil:
+		return "create", fmt.Sprintf("image %s, type %s", next.Spec.Image, next.Spec.Type)
+	case old.Spec.Boot != next.Spec.Boot:
+		return "reboot", ""
+	case old.Spec.Stopped != next.Spec.Stopped && next.Spec.Stopped:
+		return "stop", ""
+	case old.Spec.Stopped != next.Spec.Stopped:
+		return "start", ""
+	case old.Spec.Type != next.Spec.Type:
+		return "resize", old.Spec.Type + " to " + next.Spec.Type
+	}
+	return "update", ""
+}
+
+// planInstance returns the one workload an instance is.
+func (w *world) planInstance(i api.Instance) []compute.Workload {
+	if i.DeletedAt != nil {
+		return nil
+	}
+	size, err := api.SizeOf(i.Spec.Type)
+	if err != nil {
+		return nil
+	}
+	return []compute.Workload{{
+		ID: i.ID, Owner: i.ID, Kind: compute.KindInstance, Project: i.Project, Name: i.Name, Generation: i.Generation,
+		Image: imageRef(i.Spec.Image), Env: i.Spec.Env, Hostname: i.Name, Aliases: []string{i.Name},
+		Network: w.network(i.Project), Address: w.address(i), Ports: []int{22}, Guest: compute.GuestMachine, Privileges: true,
+		Limits:  compute.Limits{MilliCPU: size.MilliCPU, MemoryBytes: size.MemoryBytes, Pids: 2048},
+		Running: !i.Spec.Stopped,
+	}}
+}
+
+// address is the private address of an instance.
+func (w *world) address(i api.Instance) string {
+	return hostAddress(w.projects[i.Project].Status.CIDR, w.machines[i.ID].Host)
+}
+
+// instanceStatus says where an instance is, from what the engine and the guest say.
+func (w *world) instanceStatus(i api.Instance) api.InstanceStatus {
+	s := i.Status
+	s.Status.Generation = i.Generation
+	s.Address = w.address(i)
+	s.HostKey = w.machines[i.ID].HostKeyLine
+	s.Restarts = w.tracks[i.ID].Restarts
+	o, there := w.observed[i.ID]
+	s.SSH, s.Ports = nil, nil
+	if there && o.State == compute.StateRunning {
+		s.SSH, s.Ports = w.reach(i, o)
+	}
+	s.Phase, s.Reason = w.instancePhase(i, o, there, &s)
+	return s
+}
+
+func (w *world) instancePhase(i api.Instance, o compute.Observed, there bool, s *api.InstanceStatus) (api.Phase, string) {
+	trouble, troubled := w.trouble[i.ID]
+	running := there && o.State == compute.StateRunning
+	switch {
+	case i.DeletedAt != nil:
+		return api.Deleting, "removing the container"
+	case troubled && trouble.final():
+		return api.Failed, trouble.reason()
+	case troubled:
+		return api.Pending, trouble.reason()
+	case i.Spec.Stopped && running:
+		return api.Stopping, "shutting down"
+	case i.Spec.Stopped:
+		return api.Stopped, "stopped by its owner"
+	case !there:
+		return api.Pending, "making the container"
+	case !running:
+		return api.Pending, "starting"
+	case i.Spec.Boot != w.machines[i.ID].Boot:
+		return api.Updating, "rebooting"
+	case !w.guestsPossible:
+		return api.Running, "simulated: no guest, so no SSH"
+	}
+	return w.guestPhase(i, s)
+}
+
+// guestPhase is the phase of a running instance as its guest reports it.
+func (w *world) guestPhase(i api.Instance, s *api.InstanceStatus) (api.Phase, string) {
+	m, g := w.machines[i.ID], w.guests[i.ID]
+	s.UserData = m.UserData
+	switch {
+	case !g.configured:
+		return api.Pending, orElse(g.problem, "booting")
+	case m.UserData == "pending":
+		s.UserData = "running"
+		return api.Pending, "running user data"
+	case g.firewall != "" && g.firewall != "ok":
+		return api.Degraded, "its firewall could not be loaded: " + g.firewall
+	case m.UserData == "failed":
+		return api.Running, fmt.Sprintf("SSH answers; user data failed with exit status %d, see `nuage instance console %s`", m.Exit, i.Name)
+	case w.tracks[i.ID].Reason != "":
+		return api.Running, w.tracks[i.ID].Reason
+	}
+	return api.Running, "SSH answers"
+}
+
+// reach says how a program on the laptop reaches the machine.
+func (w *world) reach(i api.Instance, o compute.Observed) (*api.Endpoint, []api.HostPort) {
+	ssh, ok := o.Endpoints[22]
+	if !ok {
+		return nil, nil
+	}
+	var ports []api.HostPort
+	for _, p := range w.openPorts(i) {
+		if e, ok := o.Endpoints[p]; ok {
+			ports = append(ports, api.HostPort{Port: p, Host: e.Host, HostPort: e.Port})
+		} else if w.routes {
+			ports = append(ports, api.HostPort{Port: p, Host: ssh.Host, HostPort: p})
+		}
+	}
+	return &api.Endpoint{Host: ssh.Host, Port: ssh.Port}, ports
+}

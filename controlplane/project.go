@@ -1,0 +1,300 @@
+package controlplane
+
+import (
+	"context"
+	"encoding/binary"
+	"encoding/hex"
+	"net/netip"
+
+	"nuage/api"
+	"nuage/storage"
+)
+
+const defaultProject = "default"
+
+// actor returns who acts. Unauthenticated: nobody.
+func (cp *ControlPlane) actor(ctx context.Context) (api.Actor, error) {
+	actor, ok := api.ActorFrom(ctx)
+	if !ok {
+		return actor, api.Errorf(api.Unauthenticated, "cannot tell who asks: send a token")
+	}
+	return actor, nil
+}
+
+// authorize returns who acts, if they may act on the project.
+func (cp *ControlPlane) authorize(ctx context.Context, project string) (api.Actor, error) {
+	actor, err := cp.actor(ctx)
+	if err != nil {
+		return actor, err
+	}
+	_, err = narrow(actor, project)
+	return actor, err
+}
+
+// narrow limits a query to the project of a limited token. Forbidden: another project was asked for.
+func narrow(actor api.Actor, project string) (string, error) {
+	switch {
+	case actor.Project == "" || actor.Project == project:
+		return project, nil
+	case project == "":
+		return actor.Project, nil
+	}
+	return "", api.Errorf(api.Forbidden, "cannot use project %q: the token is limited to project %q", project, actor.Project)
+}
+
+// wholeCloud refuses tokens limited to a project.
+func (cp *ControlPlane) wholeCloud(ctx context.Context, what string) (api.Actor, error) {
+	actor, err := cp.actor(ctx)
+	if err == nil && actor.Project != "" {
+		err = api.Errorf(api.Forbidden, "cannot %s: the token is limited to project %q", what, actor.Project)
+	}
+	return actor, err
+}
+
+func (cp *ControlPlane) projectExists(tx *storage.Tx, name string) error {
+	p, err := projectTable.GetBy(tx, "name", name)
+	if api.CodeOf(err) == api.NotFound || err == nil && p.DeletedAt != nil {
+		return api.Errorf(api.NotFound, "cannot find project %q: `nuage project list` shows what there is", name)
+	}
+	return err
+}
+
+// projects implements api.Projects.
+type projects struct{ cp *ControlPlane }
+
+func (p projects) Create(ctx context.Context, name string, spec api.ProjectSpec) (api.Project, error) {
+	actor, err := p.cp.wholeCloud(ctx, "create a project")
+	if err != nil {
+		return api.Project{}, err
+	}
+	if err := api.CheckName("project", name); err != nil {
+		return api.Project{}, err
+	}
+	var made api.Project
+	err = p.cp.Store.Update(func(tx *storage.Tx) (err error) {
+		made, err = p.cp.addProject(tx, actor, name, spec)
+		return err
+	})
+	return made, err
+}
+
+// addProject stores a project with its network range and its default security group.
+func (cp *ControlPlane) addProject(tx *storage.Tx, actor api.Actor, name string, spec api.ProjectSpec) (api.Project, error) {
+	if _, err := projectTable.GetBy(tx, "name", name); err == nil {
+		return api.Project{}, api.Errorf(api.Conflict, "cannot create project %q: the name is taken", name)
+	}
+	cidr, err := cp.freeRange(tx, "")
+	if err != nil {
+		return api.Project{}, err
+	}
+	now := cp.Now().UTC()
+	meta := api.Meta{ID: cp.NewID("net"), Name: name, Project: name, Generation: 1, CreatedAt: now}
+	made := api.Project{Meta: meta, Spec: spec, Status: api.ProjectStatus{CIDR: cidr,
+		Status: api.Status{Phase: api.Running, Reason: "ready", Generation: 1, ObservedAt: &now}}}
+	made.ID = cp.NewID("prj")
+	if err := projectTable.Insert(tx, made); err != nil {
+		return made, err
+	}
+	if err := cp.record(tx, actor, "project", &made.Meta, "create", ""); err != nil {
+		return made, err
+	}
+	group := api.SecurityGroup{Meta: api.Meta{ID: cp.NewID("sg"), Name: "default", Project: name, Generation: 1, CreatedAt: now},
+		Status: api.Status{Phase: api.Running, Reason: "in force", Generation: 1, ObservedAt: &now},
+		Spec: api.SecurityGroupSpec{Description: "SSH from anywhere, all from its own members", Rules: []api.Rule{
+			{Protocol: "tcp", FromPort: 22, ToPort: 22, CIDR: "0.0.0.0/0"}, {Protocol: "all", Group: "default"}}}}
+	return made, groupTable.Insert(tx, group)
+}
+
+// Ranges of projects are /22 networks out of 10.128.0.0/9. A cloud begins at a place of its own, so that clouds that
+// share an engine seldom meet; where they do, the engine says so and the loop takes the next one.
+const (
+	rangeBits  = 22
+	rangeCount = 1 << (rangeBits - 9)
+)
+
+func rangeAt(i uint32) netip.Prefix {
+	var b [4]byte
+	binary.BigEndian.PutUint32(b[:], 0x0a800000+(i%rangeCount)<<(32-rangeBits))
+	return netip.PrefixFrom(netip.AddrFrom4(b), rangeBits)
+}
+
+// freeRange returns a range that no project has; after, where not "", is one that turned out to be in use elsewhere.
+func (cp *ControlPlane) freeRange(tx *storage.Tx, after string) (string, error) {
+	used := map[string]bool{after: true}
+	err := projectTable.Each(tx, "", func(p api.Project) error { used[p.Status.CIDR] = true; return nil })
+	if err != nil {
+		return "", err
+	}
+	start := cp.rangeStart(after)
+	for i := range uint32(rangeCount) {
+		if cidr := rangeAt(start + i).String(); !used[cidr] {
+			return cidr, nil
+		}
+	}
+	return "", api.Errorf(api.Exhausted, "cannot create a project: all %d network ranges are in use", rangeCount)
+}
+
+func (cp *ControlPlane) rangeStart(after string) uint32 {
+	if p, err := netip.ParsePrefix(after); err == nil {
+		b := p.Addr().As4()
+		return (binary.BigEndian.Uint32(b[:])-0x0a800000)>>(32-rangeBits) + 1
+	}
+	id := cp.Store.CloudID()
+	raw, err := hex.DecodeString(id[max(0, len(id)-8):])
+	if err != nil || len(raw) < 4 {
+		return 0
+	}
+	return binary.BigEndian.Uint32(raw)
+}
+
+// hostAddress is address number n of a range. The engine has number 1 as the gateway.
+func hostAddress(cidr string, n int) string {
+	p, err := netip.ParsePrefix(cidr)
+	if err != nil {
+		return ""
+	}
+	b := p.Addr().As4()
+	binary.BigEndian.PutUint32(b[:], binary.BigEndian.Uint32(b[:])+uint32(n))
+	return netip.AddrFrom4(b).String()
+}
+
+// engineRange is the upper half of a range: addresses the engine may give out. We give out the lower half.
+func engineRange(cidr string) string {
+	p, err := netip.ParsePrefix(cidr)
+	if err != nil {
+		return ""
+	}
+	return hostAddress(cidr, 1<<(31-p.Bits())) + "/" + itoa(p.Bits()+1)
+}
+
+// freeHost returns the lowest number in the lower half of the project's range that nothing has.
+func (cp *ControlPlane) freeHost(tx *storage.Tx, project string) (int, error) {
+	used := map[int]bool{}
+	err := machineTable.Each(tx, "", func(m machine) error { used[m.Host] = used[m.Host] || m.Project == project; return nil })
+	if err != nil {
+		return 0, err
+	}
+	err = serverTable.Each(tx, "", func(s server) error { used[s.Host] = used[s.Host] || s.Project == project; return nil })
+	if err != nil {
+		return 0, err
+	}
+	for n := 10; n < 1<<(31-rangeBits); n++ {
+		if !used[n] {
+			return n, nil
+		}
+	}
+	return 0, api.Errorf(api.Exhausted, "cannot give an address: project %q has no free one left", project)
+}
+
+func (p projects) Get(ctx context.Context, name string) (api.Project, error) {
+	var found api.Project
+	if _, err := p.cp.authorize(ctx, name); err != nil {
+		return found, err
+	}
+	err := p.cp.Store.View(func(tx *storage.Tx) (err error) {
+		if err = p.cp.projectExists(tx, name); err == nil {
+			found, err = projectTable.GetBy(tx, "name", name)
+		}
+		return err
+	})
+	return found, err
+}
+
+func (p projects) List(ctx context.Context, page api.Page) (api.List[api.Project], error) {
+	out := api.List[api.Project]{Items: []api.Project{}}
+	actor, err := p.cp.actor(ctx)
+	if err != nil {
+		return out, err
+	}
+	if actor.Project != "" {
+		only, err := p.Get(ctx, actor.Project)
+		return api.List[api.Project]{Items: []api.Project{only}}, err
+	}
+	limit, err := pageLimit(page)
+	if err != nil {
+		return out, err
+	}
+	err = p.cp.Store.View(func(tx *storage.Tx) error {
+		found, err := projectTable.ListBy(tx, "name", storage.Query{After: page.After, Limit: limit})
+		if err == nil && found.Items != nil {
+			out = api.List[api.Project]{Items: found.Items, Next: found.Next}
+		}
+		return err
+	})
+	return out, err
+}
+
+func (p projects) Delete(ctx context.Context, name string) error {
+	actor, err := p.cp.wholeCloud(ctx, "delete a project")
+	if err != nil {
+		return err
+	}
+	if name == defaultProject {
+		return api.Errorf(api.Conflict, "cannot delete project %q: it is the cloud's first", name)
+	}
+	return p.cp.Store.Update(func(tx *storage.Tx) error {
+		if err := p.cp.projectExists(tx, name); err != nil {
+			return err
+		}
+		if err := emptyProject(tx, name); err != nil {
+			return err
+		}
+		found, err := projectTable.GetBy(tx, "name", name)
+		if err != nil {
+			return err
+		}
+		if err := dropAll(tx, keyTable, name); err != nil {
+			return err
+		}
+		if err := dropAll(tx, groupTable, name); err != nil {
+			return err
+		}
+		if err := p.cp.record(tx, actor, "project", &found.Meta, "delete", ""); err != nil {
+			return err
+		}
+		return projectTable.Delete(tx, found.ID)
+	})
+}
+
+// emptyProject refuses a project that still has something that runs or holds data. Keys and groups go with it.
+func emptyProject(tx *storage.Tx, name string) error {
+	for _, left := range []struct {
+		noun string
+		any  func() (string, error)
+	}{
+		{"instance", func() (string, error) { return firstOf(tx, instanceTable, name) }},
+		{"app", func() (string, error) { return firstOf(tx, appTable, name) }},
+		{"database", func() (string, error) { return firstOf(tx, databaseTable, name) }},
+		{"function", func() (string, error) { return firstOf(tx, functionTable, name) }},
+	} {
+		first, err := left.any()
+		if err != nil {
+			return err
+		}
+		if first != "" {
+			return api.Errorf(api.Conflict, "cannot delete project %q: it still has %s %q; delete that first", name, left.noun, first)
+		}
+	}
+	return nil
+}
+
+func firstOf[T any](tx *storage.Tx, table *storage.Table[T], project string) (string, error) {
+	p, err := table.ListBy(tx, "name", storage.Query{Prefix: project + "/", Limit: 1})
+	if err != nil || len(p.Items) == 0 {
+		return "", err
+	}
+	return head(&p.Items[0]).Name, nil
+}
+
+func dropAll[T any](tx *storage.Tx, table *storage.Table[T], project string) error {
+	p, err := table.ListBy(tx, "name", storage.Query{Prefix: project + "/"})
+	if err != nil {
+		return err
+	}
+	for i := range p.Items {
+		if err := table.Delete(tx, head(&p.Items[i]).ID); err != nil {
+			return err
+		}
+	}
+	return nil
+}

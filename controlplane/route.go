@@ -1,0 +1,63 @@
+package controlplane
+
+import (
+	"fmt"
+	"net"
+	"strconv"
+
+	"nuage/api"
+	"nuage/compute"
+	"nuage/controlplane/ingress"
+)
+
+// url is where the edge serves something: NAME.KIND.localhost in the project default, NAME.PROJECT.KIND.localhost elsewhere.
+func (cp *ControlPlane) url(name, project, kind string) string {
+	_, port, err := net.SplitHostPort(cp.EdgeAddr)
+	if err != nil {
+		port = "7080"
+	}
+	return "http://" + hostName(name, project, kind) + ":" + port
+}
+
+func hostName(name, project, kind string) string {
+	if project == defaultProject {
+		return fmt.Sprintf("%s.%s.localhost", name, kind)
+	}
+	return fmt.Sprintf("%s.%s.%s.localhost", name, project, kind)
+}
+
+// route tells the edge where requests go now.
+func (cp *ControlPlane) route(w *world) {
+	var routes []ingress.Route
+	for _, a := range w.apps {
+		if a.DeletedAt == nil {
+			routes = append(routes, w.appRoute(a))
+		}
+	}
+	for _, t := range w.triggers {
+		for _, f := range w.functions {
+			if f.Project == t.Project && f.Name == t.Spec.Function {
+				routes = append(routes, ingress.Route{Host: hostName(f.Name, f.Project, "fn"), Project: f.Project, Name: f.Name, Kind: "function", Handler: cp.httpFunction(f)})
+			}
+		}
+	}
+	cp.Edge.SetRoutes(routes)
+}
+
+// appRoute sends requests to the healthy replicas of the serving release.
+func (w *world) appRoute(a api.App) ingress.Route {
+	r := ingress.Route{Host: hostName(a.Name, a.Project, "app"), Project: a.Project, Name: a.Name, Kind: "app", Note: a.Status.Reason}
+	rel, ok := w.releases[releaseKey(a.ID, a.Status.Release)]
+	if !ok {
+		return r
+	}
+	for n := range *a.Spec.Replicas {
+		id := replicaID(a.ID, rel.Number, n)
+		o := w.observed[id]
+		e, reachable := o.Endpoints[rel.Spec.Port]
+		if o.State == compute.StateRunning && reachable && w.health[id].ok {
+			r.Backends = append(r.Backends, ingress.Backend{ID: id, Address: net.JoinHostPort(e.Host, strconv.Itoa(e.Port))})
+		}
+	}
+	return r
+}

@@ -1,0 +1,346 @@
+package controlplane
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"nuage/api"
+	"nuage/compute"
+	"nuage/storage"
+)
+
+const (
+	stopGrace = 10 * time.Second
+	quickRun  = 10 * time.Second // a program that ends sooner after its start is held back
+)
+
+// take carries a step out. Every engine verb is idempotent, so a step that was cut off is simply taken again.
+func (cp *ControlPlane) take(ctx context.Context, w *world, s step) error {
+	switch id := s.workload.ID; s.verb {
+	case create:
+		return cp.bringUp(ctx, w, s.workload)
+	case start:
+		return cp.startAgain(ctx, w, s)
+	case stop:
+		return cp.stopWorkload(ctx, id)
+	case reboot:
+		return cp.reboot(ctx, w, s.workload)
+	case remove:
+		cp.guests.drop(id)
+		return cp.Engine.Remove(ctx, id)
+	case replace:
+		return cp.replace(ctx, id)
+	case update:
+		return cp.resize(ctx, w, s)
+	}
+	return nil
+}
+
+// bringUp makes a workload with its network and volumes, and starts it where it shall run.
+func (cp *ControlPlane) bringUp(ctx context.Context, w *world, l compute.Workload) error {
+	if err := cp.prepare(ctx, w, l); err != nil {
+		return err
+	}
+	if err := cp.Engine.Create(ctx, l); err != nil {
+		return err
+	}
+	if l.Running {
+		if err := cp.Engine.Start(ctx, l.ID); err != nil {
+			return err
+		}
+	}
+	made, known := w.tracks[l.ID]
+	if !known {
+		return cp.placed(w, l)
+	}
+	made.Halted = false
+	return cp.broughtBack(w, l, made, "recreate", "its container was removed from outside; made again "+freshRoot(l.Kind))
+}
+
+func freshRoot(kind string) string {
+	if kind == compute.KindInstance {
+		return "with a fresh root disk, the same address and host key"
+	}
+	return "with its data"
+}
+
+// prepare sees to what a workload stands on.
+func (cp *ControlPlane) prepare(ctx context.Context, w *world, l compute.Workload) error {
+	if p, ok := w.projects[l.Project]; ok && l.Network != "" {
+		if err := cp.ensureNetwork(ctx, p); err != nil {
+			return err
+		}
+	}
+	volumes, ok := cp.Engine.(compute.Volumes)
+	for _, m := range l.Mounts {
+		if m.Volume == "" {
+			continue
+		}
+		if !ok {
+			return api.Errorf(api.Unsupported, "cannot make a volume: engine %q has none", cp.loop.info.Name)
+		}
+		if err := volumes.EnsureVolume(ctx, compute.Volume{ID: m.Volume, Project: l.Project, Name: l.Name}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// startAgain starts what is there and does not run: after its owner's stop, or because it ended by itself.
+func (cp *ControlPlane) startAgain(ctx context.Context, w *world, s step) error {
+	made := w.tracks[s.workload.ID]
+	ended := s.observed.State == compute.StateExited && !made.Halted
+	if ended && tooSoon(made, s.observed, cp.Now()) {
+		return api.Errorf(api.Conflict, "cannot keep it running: it %s again after %s", exitReason(s.observed),
+			s.observed.FinishedAt.Sub(s.observed.StartedAt).Round(time.Millisecond))
+	}
+	if err := cp.prepare(ctx, w, s.workload); err != nil {
+		return err
+	}
+	if err := cp.Engine.Start(ctx, s.workload.ID); err != nil {
+		return err
+	}
+	made.Halted = false
+	if !ended {
+		return cp.keepTrack(made, s.workload)
+	}
+	if s.observed.FinishedAt.Sub(s.observed.StartedAt) > quickRun {
+		made.Quick = 0
+	}
+	return cp.broughtBack(w, s.workload, made, "restart", "it "+exitReason(s.observed)+" and was started again")
+}
+
+// tooSoon slows the restarts of a program that ends again and again: it waits as long as back-off says since its end.
+func tooSoon(t track, o compute.Observed, now time.Time) bool {
+	if t.Quick == 0 || o.FinishedAt.Sub(o.StartedAt) > quickRun {
+		return false
+	}
+	return now.Sub(o.FinishedAt) < backOff(t.Quick)
+}
+
+func (cp *ControlPlane) stopWorkload(ctx context.Context, id string) error {
+	if err := cp.setTrack(id, func(t *track) { t.Halted = true }); err != nil {
+		return err
+	}
+	return cp.Engine.Stop(ctx, id, stopGrace)
+}
+
+func (cp *ControlPlane) reboot(ctx context.Context, w *world, l compute.Workload) error {
+	if err := cp.stopWorkload(ctx, l.ID); err != nil {
+		return err
+	}
+	if err := cp.Engine.Start(ctx, l.ID); err != nil {
+		return err
+	}
+	boot := int64(0)
+	for _, i := range w.instances {
+		if i.ID == l.ID {
+			boot = i.Spec.Boot
+		}
+	}
+	return cp.Store.Update(func(tx *storage.Tx) error {
+		m, err := machineTable.Get(tx, l.ID)
+		if err != nil {
+			return ignoreGone(err)
+		}
+		m.Boot = boot
+		if err := machineTable.Put(tx, m); err != nil {
+			return err
+		}
+		return cp.putTrack(tx, l.ID, func(t *track) { t.Halted = false })
+	})
+}
+
+// replace removes a container that is not as wanted; the next pass makes it anew.
+func (cp *ControlPlane) replace(ctx context.Context, id string) error {
+	if err := cp.Engine.Stop(ctx, id, stopGrace); err != nil && !errors.Is(err, api.NotFound) {
+		return err
+	}
+	if err := cp.Engine.Remove(ctx, id); err != nil {
+		return err
+	}
+	return cp.Store.Update(func(tx *storage.Tx) error { return ignoreGone(trackTable.Delete(tx, id)) })
+}
+
+func (cp *ControlPlane) resize(ctx context.Context, w *world, s step) error {
+	if err := cp.Engine.Update(ctx, s.workload.ID, s.workload.Limits); err != nil {
+		return err
+	}
+	m, noun := w.ownerOf(s.workload)
+	if m != nil {
+		cp.note("loop", noun, m, "resize", fmt.Sprintf("%d mCPU, %d MiB, without a restart", s.workload.Limits.MilliCPU, s.workload.Limits.MemoryBytes>>20))
+	}
+	return nil
+}
+
+// placed records the first making of a workload.
+func (cp *ControlPlane) placed(w *world, l compute.Workload) error {
+	return cp.Store.Update(func(tx *storage.Tx) error {
+		if err := trackTable.Put(tx, track{ID: l.ID, Owner: l.Owner}); err != nil {
+			return err
+		}
+		m, noun := w.ownerOf(l)
+		if m == nil {
+			return nil
+		}
+		detail := "on this host"
+		if l.Address != "" {
+			detail = "address " + l.Address
+		}
+		return cp.record(tx, platform("loop"), noun, m, "place", detail)
+	})
+}
+
+// broughtBack records that the platform repaired something.
+func (cp *ControlPlane) broughtBack(w *world, l compute.Workload, t track, verb, why string) error {
+	t.ID, t.Owner = l.ID, l.Owner
+	t.Restarts++
+	t.Quick++
+	t.Reason = fmt.Sprintf("%s at %s", why, cp.Now().UTC().Format("15:04:05Z"))
+	return cp.Store.Update(func(tx *storage.Tx) error {
+		if err := trackTable.Put(tx, t); err != nil {
+			return err
+		}
+		m, noun := w.ownerOf(l)
+		if m == nil {
+			return nil
+		}
+		return cp.record(tx, platform("loop"), noun, m, verb, why)
+	})
+}
+
+func (cp *ControlPlane) keepTrack(t track, l compute.Workload) error {
+	return cp.setTrack(l.ID, func(was *track) { *was = track{ID: l.ID, Owner: l.Owner, Restarts: t.Restarts} })
+}
+
+func (cp *ControlPlane) setTrack(id string, fn func(*track)) error {
+	return cp.Store.Update(func(tx *storage.Tx) error { return cp.putTrack(tx, id, fn) })
+}
+
+// putTrack changes a track that is there.
+func (cp *ControlPlane) putTrack(tx *storage.Tx, id string, fn func(*track)) error {
+	t, err := trackTable.Get(tx, id)
+	if err != nil {
+		return ignoreGone(err)
+	}
+	fn(&t)
+	return trackTable.Put(tx, t)
+}
+
+func ignoreGone(err error) error {
+	if errors.Is(err, api.NotFound) {
+		return nil
+	}
+	return err
+}
+
+// ownerOf returns the noun a workload belongs to.
+func (w *world) ownerOf(l compute.Workload) (*api.Meta, string) {
+	for i := range w.instances {
+		if w.instances[i].ID == l.Owner {
+			return &w.instances[i].Meta, "instance"
+		}
+	}
+	for i := range w.apps {
+		if w.apps[i].ID == l.Owner {
+			return &w.apps[i].Meta, "app"
+		}
+	}
+	for i := range w.databases {
+		if w.databases[i].ID == l.Owner {
+			return &w.databases[i].Meta, "database"
+		}
+	}
+	return nil, ""
+}
+
+// ensureNetworks makes the networks of all projects, once each, and removes those of projects that are gone.
+func (cp *ControlPlane) ensureNetworks(ctx context.Context, w *world) {
+	if _, ok := cp.Engine.(compute.Networks); !ok {
+		return
+	}
+	wanted := map[string]bool{}
+	for _, p := range w.projects {
+		id := networkID(p)
+		wanted[id] = true
+		if !cp.networks.has(id) {
+			cp.loop.dispatch(ctx, id, time.Minute, func(ctx context.Context) error { return cp.ensureNetwork(ctx, p) })
+		}
+	}
+	for _, id := range cp.networks.except(wanted) {
+		cp.loop.dispatch(ctx, id, time.Minute, func(ctx context.Context) error { return cp.dropNetwork(ctx, id) })
+	}
+}
+
+// findNetworks learns which networks an earlier control plane has left.
+func (cp *ControlPlane) findNetworks(ctx context.Context) error {
+	networks, ok := cp.Engine.(compute.Networks)
+	if !ok {
+		return nil
+	}
+	list, err := networks.ListNetworks(ctx)
+	for _, n := range list {
+		cp.networks.add(n.ID)
+	}
+	return err
+}
+
+// ensureNetwork makes a project's network. Where its range is in use on this host by somebody else, the project gets
+// another one: nothing of it can have been there yet.
+func (cp *ControlPlane) ensureNetwork(ctx context.Context, p api.Project) error {
+	networks, ok := cp.Engine.(compute.Networks)
+	if !ok {
+		return nil
+	}
+	n := compute.Network{ID: networkID(p), Project: p.Name, Name: p.Name, CIDR: p.Status.CIDR, Range: engineRange(p.Status.CIDR)}
+	err := networks.EnsureNetwork(ctx, n)
+	if errors.Is(err, api.Conflict) {
+		if err := cp.moveNetwork(p); err != nil {
+			return err
+		}
+		return api.Errorf(api.Unavailable, "cannot use range %s for project %q: %w; the next one is tried", p.Status.CIDR, p.Name, err)
+	}
+	if err == nil {
+		cp.networks.add(n.ID)
+	}
+	return err
+}
+
+func (cp *ControlPlane) moveNetwork(p api.Project) error {
+	return cp.Store.Update(func(tx *storage.Tx) error {
+		now, err := projectTable.Get(tx, p.ID)
+		if err != nil || now.Status.CIDR != p.Status.CIDR {
+			return ignoreGone(err)
+		}
+		now.Status.CIDR, err = cp.freeRange(tx, p.Status.CIDR)
+		if err != nil {
+			return err
+		}
+		return projectTable.Put(tx, now)
+	})
+}
+
+func (cp *ControlPlane) dropNetwork(ctx context.Context, id string) error {
+	if err := cp.Engine.(compute.Networks).RemoveNetwork(ctx, id); err != nil {
+		return err
+	}
+	cp.networks.drop(id)
+	return nil
+}
+
+// sweep cleans up after nouns that are gone: the volumes of deleted databases, images of deleted apps, and one-off
+// containers that an earlier control plane left.
+func (cp *ControlPlane) sweep(ctx context.Context, w *world) {
+	for _, d := range w.databases {
+		if _, there := w.observed[d.ID]; d.DeletedAt != nil && !there && !cp.loop.busy(d.ID) {
+			cp.loop.dispatch(ctx, d.ID+"/volume", time.Minute, func(ctx context.Context) error { return cp.dropDatabase(ctx, d, w.servers[d.ID].Volume) })
+		}
+	}
+	for id, o := range w.observed {
+		if left := o.Kind == compute.KindHelper || o.Kind == compute.KindBuilder; left && !cp.helpers.has(id) {
+			cp.loop.dispatch(ctx, id, time.Minute, func(ctx context.Context) error { return cp.Engine.Remove(ctx, id) })
+		}
+	}
+}

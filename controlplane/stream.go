@@ -1,0 +1,277 @@
+package controlplane
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"nuage/api"
+	"nuage/compute"
+	"nuage/compute/guest/link"
+	"nuage/storage"
+)
+
+// streams implements api.Streams.
+type streams struct{ cp *ControlPlane }
+
+func (s streams) Exec(ctx context.Context, project, noun, name string, cmd api.Command, stdio api.Stdio) (int, error) {
+	if _, err := s.cp.authorize(ctx, project); err != nil {
+		return 0, err
+	}
+	if len(cmd.Words) == 0 && noun != "databases" {
+		return 0, api.Errorf(api.Invalid, "cannot run nothing: give a command")
+	}
+	switch noun {
+	case "instances":
+		return s.execInstance(ctx, project, name, cmd, stdio)
+	case "apps":
+		return s.execApp(ctx, project, name, cmd, stdio)
+	case "databases":
+		return s.execDatabase(ctx, project, name, cmd, stdio)
+	}
+	return 0, api.Errorf(api.Unsupported, "cannot run a command in %s: instances, apps and databases have that", noun)
+}
+
+func (s streams) execInstance(ctx context.Context, project, name string, cmd api.Command, stdio api.Stdio) (int, error) {
+	i, err := s.cp.instances().Get(ctx, project, name)
+	if err != nil {
+		return 0, err
+	}
+	if _, ok := s.cp.Engine.(compute.Attacher); !ok {
+		return 0, api.Errorf(api.Unsupported, "cannot run a command in instance %q: the simulator has no guests; use --engine docker", name)
+	}
+	if i.Spec.Stopped || i.DeletedAt != nil {
+		return 0, api.Errorf(api.Conflict, "cannot run a command in instance %q: it is %s", name, i.Status.Phase)
+	}
+	if err := s.recordCommand(ctx, "instance", &i.Meta, "exec", cmd); err != nil {
+		return 0, err
+	}
+	return s.cp.guests.exec(ctx, i.ID, link.Command{Args: cmd.Words, Env: pairs(cmd.Env), TTY: cmd.TTY, Rows: cmd.Rows, Cols: cmd.Cols},
+		link.Stdio{Stdin: stdio.In, Stdout: stdio.Out, Stderr: stdio.Err, Resize: sizes(ctx, stdio.Resize)})
+}
+
+func (s streams) recordCommand(ctx context.Context, noun string, m *api.Meta, verb string, cmd api.Command) error {
+	actor, err := s.cp.actor(ctx)
+	if err != nil {
+		return err
+	}
+	return s.cp.Store.Update(func(tx *storage.Tx) error {
+		return s.cp.record(tx, actor, noun, m, verb, clip(strings.Join(cmd.Words, " ")))
+	})
+}
+
+// pairs turns a map into NAME=value.
+func pairs(env map[string]string) []string {
+	var out []string
+	for k, v := range env {
+		out = append(out, k+"="+v)
+	}
+	return out
+}
+
+// sizes passes window sizes on in the form of the floors below.
+func sizes(ctx context.Context, in <-chan api.WindowSize) <-chan [2]int {
+	if in == nil {
+		return nil
+	}
+	out := make(chan [2]int)
+	go func() {
+		defer close(out)
+		for size := range in {
+			select {
+			case out <- [2]int{size.Rows, size.Cols}:
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
+	return out
+}
+
+// process is a command as an engine takes it: one word is a shell line.
+func process(ctx context.Context, cmd api.Command, stdio api.Stdio) compute.Process {
+	words := cmd.Words
+	if len(words) == 1 {
+		words = []string{"/bin/sh", "-c", words[0]}
+	}
+	return compute.Process{Command: words, Env: pairs(cmd.Env), TTY: cmd.TTY, Rows: cmd.Rows, Cols: cmd.Cols,
+		Stdin: stdio.In, Stdout: stdio.Out, Stderr: stdio.Err, Resize: sizes(ctx, stdio.Resize)}
+}
+
+// execApp runs a command in a fresh container of the serving release, which goes with the command.
+func (s streams) execApp(ctx context.Context, project, name string, cmd api.Command, stdio api.Stdio) (int, error) {
+	a, err := s.cp.apps().Get(ctx, project, name)
+	if err != nil {
+		return 0, err
+	}
+	engine, ok := s.cp.Engine.(compute.Execer)
+	if !ok {
+		return 0, api.Errorf(api.Unsupported, "cannot run a command in app %q: the simulator runs nothing; use --engine docker", name)
+	}
+	w, err := s.cp.read()
+	if err != nil {
+		return 0, err
+	}
+	r, ok := w.releases[releaseKey(a.ID, a.Status.Release)]
+	if !ok {
+		return 0, api.Errorf(api.Conflict, "cannot run a command in app %q: no release serves yet", name)
+	}
+	if err := s.recordCommand(ctx, "app", &a.Meta, "run", cmd); err != nil {
+		return 0, err
+	}
+	l := w.replica(a, r, 0)
+	l.ID, l.Kind, l.Ports = s.cp.NewID("run"), compute.KindHelper, nil
+	l.Entrypoint, l.Command = []string{"/bin/sh", "-c", "sleep 86400"}, []string{}
+	s.cp.helpers.add(l.ID)
+	defer s.removeHelper(ctx, l.ID)
+	if err := s.cp.Engine.Create(ctx, l); err != nil {
+		return 0, err
+	}
+	if err := s.cp.Engine.Start(ctx, l.ID); err != nil {
+		return 0, err
+	}
+	return engine.Exec(ctx, l.ID, process(ctx, cmd, stdio))
+}
+
+func (s streams) removeHelper(ctx context.Context, id string) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
+	defer cancel()
+	if err := s.cp.Engine.Remove(ctx, id); err != nil {
+		s.cp.log.Warn("one-off container not removed; the next pass does it", "id", id, "error", err)
+	}
+	s.cp.helpers.drop(id)
+}
+
+// execDatabase runs psql, as the database's user, in the server's container.
+func (s streams) execDatabase(ctx context.Context, project, name string, cmd api.Command, stdio api.Stdio) (int, error) {
+	d, err := s.cp.databases().Get(ctx, project, name)
+	if err != nil {
+		return 0, err
+	}
+	engine, ok := s.cp.Engine.(compute.Execer)
+	if !ok {
+		return 0, api.Errorf(api.Unsupported, "cannot open a shell of database %q: the simulator runs no server; use --engine docker", name)
+	}
+	if d.Status.Phase != api.Running {
+		return 0, api.Errorf(api.Conflict, "cannot open a shell of database %q: it is %s (%s)", name, d.Status.Phase, d.Status.Reason)
+	}
+	var l login
+	if err := s.cp.Store.View(func(tx *storage.Tx) (err error) { l, err = s.cp.login(tx, d); return err }); err != nil {
+		return 0, err
+	}
+	if err := s.recordCommand(ctx, "database", &d.Meta, "exec", api.Command{Words: append([]string{"psql"}, cmd.Words...)}); err != nil {
+		return 0, err
+	}
+	p := process(ctx, cmd, stdio)
+	p.Command = append([]string{"psql", "-h", "127.0.0.1", "-U", l.user, "-d", l.database}, cmd.Words...)
+	p.Env = append(p.Env, "PGPASSWORD="+l.password)
+	return engine.Exec(ctx, d.ID, p)
+}
+
+func (s streams) Logs(ctx context.Context, project, noun, name string, q api.LogQuery) (io.ReadCloser, error) {
+	if _, err := s.cp.authorize(ctx, project); err != nil {
+		return nil, err
+	}
+	if noun == "functions" {
+		f, err := s.cp.functions().Get(ctx, project, name)
+		if err != nil {
+			return nil, err
+		}
+		return s.cp.invoker.Logs(f.ID, q.Tail, q.Follow)
+	}
+	ids, err := s.workloads(ctx, project, noun, name)
+	if err != nil {
+		return nil, err
+	}
+	logger, ok := s.cp.Engine.(compute.Logger)
+	if !ok {
+		return nil, api.Errorf(api.Unsupported, "cannot read logs of %q: the simulator runs nothing that prints; use --engine docker", name)
+	}
+	if len(ids) == 1 {
+		return logger.Logs(ctx, ids[0], q.Tail, q.Follow)
+	}
+	return mergeLogs(ctx, logger, ids, q)
+}
+
+// workloads names the containers whose logs are a noun's.
+func (s streams) workloads(ctx context.Context, project, noun, name string) ([]string, error) {
+	switch noun {
+	case "instances":
+		i, err := s.cp.instances().Get(ctx, project, name)
+		return []string{i.ID}, err
+	case "databases":
+		d, err := s.cp.databases().Get(ctx, project, name)
+		return []string{d.ID}, err
+	case "apps":
+		a, err := s.cp.apps().Get(ctx, project, name)
+		var ids []string
+		for _, r := range a.Status.Replicas {
+			ids = append(ids, r.ID)
+		}
+		return ids, err
+	}
+	return nil, api.Errorf(api.Unsupported, "cannot read logs of %s: instances, apps, databases and functions have them", noun)
+}
+
+// mergeLogs joins the logs of several containers line by line, each line marked with where it is from.
+func mergeLogs(ctx context.Context, logger compute.Logger, ids []string, q api.LogQuery) (io.ReadCloser, error) {
+	r, w := io.Pipe()
+	ctx, cancel := context.WithCancel(ctx)
+	done := make(chan error, len(ids))
+	for _, id := range ids {
+		go func() { done <- copyLog(ctx, w, logger, id, q) }()
+	}
+	go func() {
+		var err error
+		for range ids {
+			if e := <-done; e != nil && api.CodeOf(e) != api.NotFound {
+				err = e
+			}
+		}
+		w.CloseWithError(err)
+	}()
+	return closer{r, cancel}, nil
+}
+
+type closer struct {
+	*io.PipeReader
+	cancel context.CancelFunc
+}
+
+func (c closer) Close() error {
+	c.cancel()
+	return c.PipeReader.Close()
+}
+
+func copyLog(ctx context.Context, w io.Writer, logger compute.Logger, id string, q api.LogQuery) error {
+	log, err := logger.Logs(ctx, id, q.Tail, q.Follow)
+	if err != nil {
+		return err
+	}
+	defer log.Close()
+	mark := id[strings.Index(id, "-r")+1:]
+	return eachLine(log, func(line string) error {
+		_, err := fmt.Fprintf(w, "%s | %s\n", mark, line)
+		return err
+	})
+}
+
+// eachLine calls fn with each line; a very long one comes in parts.
+func eachLine(r io.Reader, fn func(string) error) error {
+	b := bufio.NewReaderSize(r, 64<<10)
+	for {
+		line, _, err := b.ReadLine()
+		if err == io.EOF {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if err := fn(string(line)); err != nil {
+			return err
+		}
+	}
+}

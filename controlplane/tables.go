@@ -1,0 +1,149 @@
+package controlplane
+
+import (
+	"strconv"
+	"time"
+
+	"nuage/api"
+	"nuage/storage"
+)
+
+// machine is what the control plane alone knows of an instance.
+type machine struct {
+	ID          string `json:"id"`
+	Project     string `json:"project"`
+	Host        int    `json:"host"`        // number of the address within the project's range
+	HostKey     []byte `json:"hostKey"`     // sealed PEM
+	HostKeyLine string `json:"hostKeyLine"` // public half
+	UserData    string `json:"userData"`    // none, pending, done, failed
+	Exit        int    `json:"exit"`        // of user data
+	Boot        int64  `json:"boot"`        // reboots done
+}
+
+// server is what the control plane alone knows of a database.
+type server struct {
+	ID       string `json:"id"`
+	Project  string `json:"project"`
+	Host     int    `json:"host"`
+	Volume   string `json:"volume"`
+	User     string `json:"user"`
+	Password []byte `json:"password"` // sealed
+}
+
+// release is a stored release of an app.
+type release struct {
+	App string `json:"app"` // id
+	api.Release
+	Tag   string    `json:"tag,omitempty"` // of an image that we built
+	Since time.Time `json:"since"`         // when its image was there: the deadline counts from it
+}
+
+func releaseKey(app string, number int) string { return app + "/" + pad(number) }
+
+// pad keeps the order of numbers as text.
+func pad(n int) string {
+	s := strconv.Itoa(n)
+	const zeros = "0000000000"
+	if len(s) >= len(zeros) {
+		return s
+	}
+	return zeros[len(s):] + s
+}
+
+// drain remembers that an app's earlier release still ends its requests.
+type drain struct {
+	App     string    `json:"app"`
+	Release int       `json:"release"`
+	Since   time.Time `json:"since"`
+}
+
+// track is what is durable about one workload: that it was made, and how often it was brought back.
+type track struct {
+	ID       string `json:"id"`
+	Owner    string `json:"owner"`
+	Restarts int    `json:"restarts"`
+	Quick    int    `json:"quick"`            // restarts in a row
+	Reason   string `json:"reason,omitempty"` // why it was brought back last
+	Halted   bool   `json:"halted,omitempty"` // we stopped it: its next start is no repair
+}
+
+// run is metering of something that runs now. It becomes a usage record when it ends.
+type run struct {
+	Key        string            `json:"key"` // workload or volume
+	Run        string            `json:"run"`
+	Project    string            `json:"project"`
+	Service    string            `json:"service"`
+	Resource   string            `json:"resource"`
+	ResourceID string            `json:"resourceId"`
+	Meter      string            `json:"meter"`
+	Bytes      int64             `json:"bytes,omitempty"` // of storage; 0: time alone is metered
+	Start      time.Time         `json:"start"`
+	Real       time.Time         `json:"real"` // start in real time, which tells one run from the next
+	Seen       time.Time         `json:"seen"` // real time it was seen last; the end where nothing better is known
+	Tags       map[string]string `json:"tags,omitempty"`
+}
+
+// tokenRecord is a token with the hash of its secret.
+type tokenRecord struct {
+	api.Token
+	Hash string `json:"hash"`
+}
+
+// replay remembers what a create with an idempotency key made.
+type replay struct {
+	Key  string    `json:"key"`
+	Hash string    `json:"hash"`
+	ID   string    `json:"id"`
+	At   time.Time `json:"at"`
+}
+
+// measured is a stored measurement.
+type measured struct {
+	Project string `json:"project"`
+	api.Measurement
+}
+
+// setting is a small value of the cloud.
+type setting struct {
+	Key   string `json:"key"`
+	Value []byte `json:"value"`
+}
+
+// The tables and logs. They hold no state; the store does.
+var (
+	projectTable  = nounTable[api.Project]("projects", func(p *api.Project) string { return p.Name })
+	tokenTable    = storage.NewTable("tokens", func(t *tokenRecord) string { return t.ID }, storage.Unique("name", func(t *tokenRecord) string { return t.Name }), storage.Unique("hash", func(t *tokenRecord) string { return t.Hash }))
+	keyTable      = nounTable[api.Key]("keys", nil)
+	groupTable    = nounTable[api.SecurityGroup]("security-groups", nil)
+	instanceTable = nounTable[api.Instance]("instances", nil)
+	appTable      = nounTable[api.App]("apps", nil)
+	databaseTable = nounTable[api.Database]("databases", nil)
+	functionTable = nounTable[api.Function]("functions", nil)
+	triggerTable  = nounTable[api.Trigger]("triggers", nil)
+
+	machineTable = storage.NewTable("machines", func(m *machine) string { return m.ID })
+	cursorTable  = storage.NewTable("cursors", func(c *cursor) string { return c.ID })
+	serverTable  = storage.NewTable("servers", func(s *server) string { return s.ID })
+	releaseTable = storage.NewTable("releases", func(r *release) string { return releaseKey(r.App, r.Number) })
+	drainTable   = storage.NewTable("drains", func(d *drain) string { return d.App })
+	trackTable   = storage.NewTable("tracks", func(t *track) string { return t.ID })
+	runTable     = storage.NewTable("runs", func(r *run) string { return r.Key })
+	replayTable  = storage.NewTable("replays", func(r *replay) string { return r.Key })
+	measureTable = storage.NewTable("measurements", func(m *measured) string { return m.Project + "/" + m.Subject + "/" + m.Name })
+	settingTable = storage.NewTable("settings", func(s *setting) string { return s.Key })
+
+	usageLog    = storage.NewLog[api.Usage]("usage")
+	activityLog = storage.NewLog[api.Activity]("activities")
+	receiptLog  = storage.NewLog("receipts", storage.Many("function", func(r *receipt) string { return r.FunctionID }))
+)
+
+// nounTable declares the table of a noun: by id, unique by project and name.
+func nounTable[T any](name string, unique func(*T) string) *storage.Table[T] {
+	if unique == nil {
+		unique = func(t *T) string { m := head(t); return m.Project + "/" + m.Name }
+	}
+	return storage.NewTable(name, func(t *T) string { return head(t).ID }, storage.Unique("name", unique))
+}
+
+// head returns the Meta that every noun embeds.
+func head[T any](t *T) *api.Meta { return any(t).(interface{ Head() *api.Meta }).Head() }

@@ -1,0 +1,167 @@
+package controlplane
+
+import (
+	"context"
+	"slices"
+	"strconv"
+
+	"nuage/api"
+	"nuage/compute"
+	"nuage/storage"
+)
+
+// world is everything one pass of the loop knows: the store in one picture, the engine's list, and what guests, health
+// checks and earlier steps say. Plans and statuses are functions of it.
+type world struct {
+	projects  map[string]api.Project // by name
+	keys      map[string]api.Key     // by project/name
+	groups    map[string]api.SecurityGroup
+	instances []api.Instance
+	machines  map[string]machine // by id
+	apps      []api.App
+	releases  map[string]release // by releaseKey
+	drains    map[string]drain   // by app
+	databases []api.Database
+	servers   map[string]server // by id
+	logins    map[string]login  // by database id
+	functions []api.Function
+	triggers  []api.Trigger
+	tracks    map[string]track // by workload
+	runs      map[string]run
+	damaged   map[string]bool // ids of records that do not decode
+
+	observed       map[string]compute.Observed
+	trouble        map[string]trouble
+	guests         map[string]guestState
+	health         map[string]probe
+	real           bool // the engine really runs things
+	routes         bool
+	guestsPossible bool
+}
+
+// read fills the world from the store.
+func (cp *ControlPlane) read() (*world, error) {
+	w := &world{
+		projects: map[string]api.Project{}, keys: map[string]api.Key{}, groups: map[string]api.SecurityGroup{}, machines: map[string]machine{},
+		releases: map[string]release{}, drains: map[string]drain{}, servers: map[string]server{}, logins: map[string]login{},
+		tracks: map[string]track{}, runs: map[string]run{}, damaged: map[string]bool{},
+	}
+	for _, d := range cp.Store.Damaged() {
+		w.damaged[d.Key] = true
+	}
+	return w, cp.Store.View(func(tx *storage.Tx) error {
+		for _, load := range []func() error{
+			func() error { return index(tx, projectTable, w.projects, func(p api.Project) string { return p.Name }) },
+			func() error {
+				return index(tx, keyTable, w.keys, func(k api.Key) string { return k.Project + "/" + k.Name })
+			},
+			func() error {
+				return index(tx, groupTable, w.groups, func(g api.SecurityGroup) string { return g.Project + "/" + g.Name })
+			},
+			func() error { return all(tx, instanceTable, &w.instances) },
+			func() error { return index(tx, machineTable, w.machines, func(m machine) string { return m.ID }) },
+			func() error { return all(tx, appTable, &w.apps) },
+			func() error {
+				return index(tx, releaseTable, w.releases, func(r release) string { return releaseKey(r.App, r.Number) })
+			},
+			func() error { return index(tx, drainTable, w.drains, func(d drain) string { return d.App }) },
+			func() error { return all(tx, databaseTable, &w.databases) },
+			func() error { return index(tx, serverTable, w.servers, func(s server) string { return s.ID }) },
+			func() error { return all(tx, functionTable, &w.functions) },
+			func() error { return all(tx, triggerTable, &w.triggers) },
+			func() error { return index(tx, trackTable, w.tracks, func(t track) string { return t.ID }) },
+			func() error { return index(tx, runTable, w.runs, func(r run) string { return r.Key }) },
+			func() error { return cp.readLogins(tx, w) },
+		} {
+			if err := load(); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// readLogins opens the sealed passwords. A database whose password does not open is left alone, and says so.
+func (cp *ControlPlane) readLogins(tx *storage.Tx, w *world) error {
+	for _, d := range w.databases {
+		l, err := cp.login(tx, d)
+		if err != nil {
+			cp.log.Error("password of a database does not open; its server is left alone", "database", d.Name, "error", err)
+			w.damaged[d.ID] = true
+			continue
+		}
+		w.logins[d.ID] = l
+	}
+	return nil
+}
+
+func all[T any](tx *storage.Tx, table *storage.Table[T], out *[]T) error {
+	return table.Each(tx, "", func(t T) error { *out = append(*out, t); return nil })
+}
+
+func index[T any](tx *storage.Tx, table *storage.Table[T], out map[string]T, key func(T) string) error {
+	return table.Each(tx, "", func(t T) error { out[key(t)] = t; return nil })
+}
+
+// look adds what the engine, the guests and the health checks say now.
+func (cp *ControlPlane) look(ctx context.Context, w *world) error {
+	list, err := cp.Engine.List(ctx)
+	if err != nil {
+		return err
+	}
+	w.observed = make(map[string]compute.Observed, len(list))
+	for _, o := range list {
+		w.observed[o.ID] = o
+	}
+	w.real, w.routes = cp.loop.info.Real, cp.loop.info.Routes
+	_, w.guestsPossible = cp.Engine.(compute.Attacher)
+	w.guests, w.health, w.trouble = cp.guests.states(), cp.health.results(), cp.loop.troubles()
+	return nil
+}
+
+// plan is the union of all nouns' plans.
+func (w *world) plan() []compute.Workload {
+	var out []compute.Workload
+	for _, i := range w.instances {
+		out = append(out, w.planInstance(i)...)
+	}
+	for _, d := range w.databases {
+		out = append(out, w.planDatabase(d)...)
+	}
+	for _, a := range w.apps {
+		out = append(out, w.planApp(a)...)
+	}
+	return out
+}
+
+// reboots names the instances whose owner asked for a boot that has not been made.
+func (w *world) reboots() map[string]bool {
+	out := map[string]bool{}
+	for _, i := range w.instances {
+		if i.Spec.Boot != w.machines[i.ID].Boot {
+			out[i.ID] = true
+		}
+	}
+	return out
+}
+
+// network is the engine's name of a project's network.
+func (w *world) network(project string) string {
+	p, ok := w.projects[project]
+	if !ok {
+		return ""
+	}
+	return networkID(p)
+}
+
+// networkID names the network after its range too: another range is another network.
+func networkID(p api.Project) string { return "net-" + lastHex(p.ID) }
+
+func lastHex(id string) string {
+	if i := slices.Index([]byte(id), '-'); i >= 0 {
+		return id[i+1:]
+	}
+	return id
+}
+
+func itoa(n int) string { return strconv.Itoa(n) }
