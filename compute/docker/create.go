@@ -6,7 +6,6 @@ import (
 
 	cerrdefs "github.com/containerd/errdefs"
 	"github.com/docker/docker/api/types/container"
-	"github.com/docker/docker/api/types/filters"
 	"github.com/docker/docker/api/types/image"
 	"github.com/docker/docker/api/types/network"
 
@@ -110,13 +109,11 @@ func (e *Engine) requireAddress(ctx context.Context, w compute.Workload) error {
 	if err := compute.CheckAddress(w.Address, prefix); err != nil {
 		return err
 	}
-	f := e.ours()
-	f.Add("network", n.ID)
-	all, err := e.cli.ContainerList(ctx, container.ListOptions{All: true, Filters: f})
+	users, err := e.users(ctx, w.Network)
 	if err != nil {
-		return failed(err, "create %q", w.ID)
+		return err
 	}
-	for _, c := range all {
+	for _, c := range users {
 		if id := c.Labels[compute.LabelID]; id != w.ID && hasAddress(c.NetworkSettings, w.Address) {
 			return api.Errorf(api.Conflict, "cannot create %q: address %s is in use by %q", w.ID, w.Address, id)
 		}
@@ -166,16 +163,19 @@ func (e *Engine) endpoint(w compute.Workload) *network.NetworkingConfig {
 
 // containers lists this cloud's containers. Containers that others made from images of ours carry the image's
 // labels, but neither a template nor the right name.
-func (e *Engine) containers(ctx context.Context, more ...filters.KeyValuePair) ([]container.Summary, error) {
-	f := e.ours(compute.LabelTemplate)
-	for _, m := range more {
-		f.Add(m.Key, m.Value)
-	}
-	all, err := e.cli.ContainerList(ctx, container.ListOptions{All: true, Filters: f})
+func (e *Engine) containers(ctx context.Context) ([]container.Summary, error) {
+	all, err := e.cli.ContainerList(ctx, container.ListOptions{All: true, Filters: e.ours(compute.LabelTemplate)})
 	if err != nil {
 		return nil, failed(err, "list workloads")
 	}
 	return slices.DeleteFunc(all, func(c container.Summary) bool {
 		return !slices.Contains(c.Names, "/"+e.name(c.Labels[compute.LabelID]))
 	}), nil
+}
+
+// users lists this cloud's containers that were made in the network. The engine's own filter knows only those
+// that have been started.
+func (e *Engine) users(ctx context.Context, network string) ([]container.Summary, error) {
+	all, err := e.containers(ctx)
+	return slices.DeleteFunc(all, func(c container.Summary) bool { return c.HostConfig.NetworkMode != e.name(network) }), err
 }

@@ -10,7 +10,6 @@ import (
 	"strings"
 
 	cerrdefs "github.com/containerd/errdefs"
-	"github.com/docker/docker/api/types/container"
 	"github.com/docker/docker/api/types/network"
 
 	"nuage/api"
@@ -116,11 +115,9 @@ func (e *Engine) RemoveNetwork(ctx context.Context, id string) error {
 	if err != nil {
 		return failed(err, "remove network %q", id)
 	}
-	f := e.ours()
-	f.Add("network", n.ID)
-	users, err := e.cli.ContainerList(ctx, container.ListOptions{All: true, Filters: f})
+	users, err := e.users(ctx, id)
 	if err != nil {
-		return failed(err, "remove network %q", id)
+		return err
 	}
 	if len(users) > 0 {
 		return api.Errorf(api.Conflict, "cannot remove network %q: workload %q is in it", id, users[0].Labels[compute.LabelID])
