@@ -39,7 +39,7 @@ type Guest struct {
 
 // Main runs `machine [--] ENTRYPOINT CMD...`: it is PID 1 until the engine asks it to stop, and returns the exit status.
 func Main(version string, args []string) int {
-	if err := prepareInit(); err != nil {
+	if err := protect(); err != nil {
 		os.Stderr.WriteString("nuage-guest: " + err.Error() + "\n")
 		return 1
 	}
@@ -70,7 +70,9 @@ func (g *Guest) run(stdin io.Reader, stdout io.Writer) int {
 	defer cancel()
 	stops, err := watchStops()
 	if err != nil {
-		g.console.printf("cannot watch for stop signals: %v", err)
+		g.console.printf("%v", err)
+		g.console.close()
+		return 1
 	}
 	g.console.printf("nuage-guest %s: boot %s", g.version, g.boot)
 	go g.procs.reap()

@@ -61,7 +61,7 @@ const (
 // RunLimited runs `run-limited PROGRAM`: it gives the withheld capabilities up for good and becomes the program.
 // It returns only when that fails.
 func RunLimited(args []string) int {
-	runtime.LockOSThread() // capabilities and signal mask are a thread's; this one becomes the program
+	runtime.LockOSThread() // capabilities are a thread's; this one becomes the program
 	var p program
 	if len(args) != 1 {
 		return failed(2, fmt.Errorf("cannot run %d programs: give one", len(args)))
@@ -95,9 +95,6 @@ func limit() error {
 	}
 	if err := unix.Prctl(unix.PR_CAP_AMBIENT, unix.PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0); err != nil {
 		return fmt.Errorf("cannot clear ambient capabilities: %w", err)
-	}
-	if err := unix.PthreadSigmask(unix.SIG_SETMASK, new(unix.Sigset_t), nil); err != nil {
-		return fmt.Errorf("cannot unblock signals: %w", err)
 	}
 	syscall.Umask(0o022)
 	// When memory runs out the kernel shall take a customer's process before PID 1. Where it can't be set, the kernel chooses by size.

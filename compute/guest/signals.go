@@ -1,12 +1,13 @@
-//go:build linux
+//go:build linux && (amd64 || arm64)
 
 package guest
 
 import (
+	"encoding/binary"
 	"fmt"
+	"io"
 	"os"
 	"os/signal"
-	"runtime"
 	"syscall"
 	"unsafe"
 
@@ -15,73 +16,99 @@ import (
 
 // stopSignals ask for an orderly stop. An image may choose any of them as its STOPSIGNAL.
 var stopSignals = [...]syscall.Signal{
-	unix.SIGTERM, unix.SIGINT, unix.SIGQUIT, unix.SIGUSR1, unix.SIGWINCH, unix.SIGPWR, unix.Signal(37), // 37: SIGRTMIN+3
+	unix.SIGTERM, unix.SIGINT, unix.SIGQUIT, unix.SIGUSR1, unix.SIGWINCH, unix.SIGPWR, syscall.Signal(37), // 37: SIGRTMIN+3
 }
 
-// noSignals are those that would end a Go program when sent by a process inside, which the kernel lets through to PID 1
-// because the Go runtime has handlers for them.
-var noSignals = [...]os.Signal{
+// ignoredSignals would end a Go program when a process inside sends them: the kernel lets a signal through to PID 1
+// where there is a handler, and the Go runtime has one for each.
+var ignoredSignals = [...]os.Signal{
 	unix.SIGHUP, unix.SIGILL, unix.SIGTRAP, unix.SIGABRT, unix.SIGBUS, unix.SIGFPE, unix.SIGSEGV, unix.SIGSYS, unix.SIGPIPE,
 	unix.SIGALRM, unix.SIGXCPU, unix.SIGXFSZ, unix.SIGVTALRM, unix.SIGPROF, unix.SIGUSR2, unix.SIGSTKFLT, unix.SIGIO,
 }
 
-func stopSet() *unix.Sigset_t {
-	var set unix.Sigset_t
-	for _, s := range stopSignals {
-		bit := uint(s) - 1
-		word := unsafe.Sizeof(set.Val[0]) * 8
-		set.Val[bit/uint(word)] |= 1 << (bit % uint(word))
-	}
-	return &set
+// stopPipe is where the handler writes. It is a variable of the package because a signal handler has no other place to look.
+var stopPipe uintptr
+
+// handlers returns the addresses of the signal handler and of the code that ends it. They are in assembly because Go tells
+// a signal's number but not its sender, and because the Go runtime keeps SIGTERM from being blocked, so that signalfd,
+// which tells the sender, never sees it.
+func handlers() (handler, restorer uintptr)
+
+// sigaction is the kernel's struct of that name.
+type sigaction struct {
+	handler, flags, restorer, mask uintptr
 }
 
-// prepareInit makes this process fit to be PID 1. Stop signals count only when they come from outside, which only
-// a signalfd tells; so they must be blocked in every thread, and Go takes such a mask over only at the start
-// of a program. Hence the first time around it starts itself again. Then nobody inside may read or write its memory.
-func prepareInit() error {
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
-	var before unix.Sigset_t
-	if err := unix.PthreadSigmask(unix.SIG_BLOCK, stopSet(), &before); err != nil {
-		return fmt.Errorf("cannot block stop signals: %w", err)
+const siginfoSize = 128
+
+// watchStops sends the name of each stop signal that comes from outside the machine. Those from inside are ignored:
+// root in the machine shall not end PID 1.
+func watchStops() (<-chan string, error) {
+	signal.Notify(make(chan os.Signal, 1), ignoredSignals[:]...)
+	var fds [2]int
+	if err := unix.Pipe2(fds[:], unix.O_CLOEXEC); err != nil {
+		return nil, fmt.Errorf("cannot make a pipe: %w", err)
 	}
-	if want := stopSet(); before.Val[0]&want.Val[0] != want.Val[0] {
-		err := syscall.Exec(self, os.Args, os.Environ())
-		return fmt.Errorf("cannot start again with blocked signals: %w", err)
+	if err := unix.SetNonblock(fds[1], true); err != nil { // a handler must never wait
+		return nil, fmt.Errorf("cannot make a pipe: %w", err)
 	}
-	if err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err != nil {
-		return fmt.Errorf("cannot protect its memory: %w", err)
+	stopPipe = uintptr(fds[1])
+	for _, s := range stopSignals {
+		if err := handle(s); err != nil {
+			return nil, err
+		}
+	}
+	stops := make(chan string, 1)
+	go readStops(os.NewFile(uintptr(fds[0]), "stops"), stops)
+	return stops, nil
+}
+
+func handle(s syscall.Signal) error {
+	handler, restorer := handlers()
+	const saSiginfo, saRestorer, saOnStack, saRestart = 0x4, 0x4000000, 0x8000000, 0x10000000
+	act := sigaction{handler: handler, flags: saSiginfo | saOnStack | saRestart, restorer: restorer, mask: ^uintptr(0)}
+	if restorer != 0 {
+		act.flags |= saRestorer
+	}
+	_, _, e := unix.RawSyscall6(unix.SYS_RT_SIGACTION, uintptr(s), uintptr(unsafe.Pointer(&act)), 0, 8, 0, 0)
+	if e != 0 {
+		return fmt.Errorf("cannot handle signal %d: %w", s, e)
 	}
 	return nil
 }
 
-// watchStops sends the name of each stop signal that comes from outside the machine. As PID 1 it ignores
-// those from inside: root in the machine shall not end it.
-func watchStops() (<-chan string, error) {
-	signal.Notify(make(chan os.Signal, 1), noSignals[:]...)
-	stops := make(chan string, len(stopSignals))
-	fd, err := unix.Signalfd(-1, stopSet(), unix.SFD_CLOEXEC)
-	if err != nil {
-		return stops, err
-	}
-	go func() {
-		isInit := os.Getpid() == 1
-		for {
-			var info unix.SignalfdSiginfo
-			b := unsafe.Slice((*byte)(unsafe.Pointer(&info)), unsafe.Sizeof(info))
-			n, err := unix.Read(fd, b)
-			if err == unix.EINTR {
-				continue
-			}
-			if err != nil || n != len(b) {
-				return
-			}
-			if !isInit || info.Pid == 0 {
-				stops <- unix.SignalName(unix.Signal(info.Signo))
-			}
+func readStops(r io.Reader, stops chan<- string) {
+	isInit := os.Getpid() == 1
+	info := make([]byte, siginfoSize)
+	for {
+		if _, err := io.ReadFull(r, info); err != nil {
+			return // the other end is never closed
 		}
-	}()
-	return stops, nil
+		word := func(at int) int32 { return int32(binary.NativeEndian.Uint32(info[at:])) }
+		sig, code, sender := word(0), word(8), word(16)
+		if isInit && !fromOutside(code, sender) {
+			continue
+		}
+		select {
+		case stops <- unix.SignalName(syscall.Signal(sig)):
+		default: // already stopping
+		}
+	}
+}
+
+// fromOutside reports whether a signal was sent by kill(2) from outside this process-id namespace: there the kernel puts 0
+// for the sender. A sender may put any number into a siginfo of its own, but then not this code.
+func fromOutside(code, sender int32) bool {
+	const siUser = 0
+	return code == siUser && sender == 0
+}
+
+// protect keeps everybody else out of this process's memory and files.
+func protect() error {
+	if err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err != nil {
+		return fmt.Errorf("cannot protect its memory: %w", err)
+	}
+	return nil
 }
 
 // exitCode is what a shell would call the end of a process.

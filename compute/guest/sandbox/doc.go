@@ -1,0 +1,12 @@
+// Package sandbox is the half of a function sandbox that runs in the container, as PID 1: it starts the language
+// runtime as a user of its own, serves it the AWS Lambda Runtime API 2018-06-01 on loopback, and takes its orders from
+// the control plane over a Unix socket (package wire). Between calls it stops every process but itself.
+//
+// It is set up by environment variables of PID 1, which the function never sees: NUAGE_SANDBOX_SOCKET is the path to
+// listen on, NUAGE_SANDBOX_UID the user of the function. The command after "--" is started at once and waits for its
+// binding as one line of JSON on file descriptor 3; without a command the binding names one, which is started then.
+// NUAGE_SANDBOX_ENV_NAME=VALUE is the variable NAME of a command started at once.
+package sandbox
+
+// APIAddress is where the function finds the Runtime API.
+const APIAddress = "127.0.0.1:9001"
