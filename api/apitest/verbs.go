@@ -1,0 +1,366 @@
+package apitest
+
+import (
+	"archive/tar"
+	"bytes"
+	"compress/gzip"
+	"io"
+	"math/big"
+	"strings"
+	"testing"
+	"time"
+
+	"nuage/api"
+)
+
+// archive is a tar with one file.
+func archive(t *testing.T, name string, content []byte) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	w := tar.NewWriter(&b)
+	must(t, "tar", w.WriteHeader(&tar.Header{Name: name, Mode: 0o644, Size: int64(len(content))}))
+	_, err := w.Write(content)
+	must(t, "tar", err)
+	must(t, "tar", w.Close())
+	return b.Bytes()
+}
+
+func (s *suite) upload(t *testing.T, project string, module []byte) string {
+	t.Helper()
+	source, err := s.Cloud.Sources.Put(s.Context, project, bytes.NewReader(archive(t, "main.wasm", module)))
+	must(t, "upload", err)
+	return source.ID
+}
+
+// deploy makes a wasm function and waits until it can be called.
+func (s *suite) deploy(t *testing.T, project, name string, module []byte) {
+	t.Helper()
+	_, err := s.Cloud.Functions.Create(s.Context, project, name, api.FunctionSpec{Runtime: "wasm", Source: s.upload(t, project, module)})
+	must(t, "create function "+name, err)
+	trial[api.Function, api.FunctionSpec]{functions(), s, s.Context, project, s.Cloud.Functions}.settled(t, name)
+}
+
+// gone deletes a function.
+func (s *suite) gone(t *testing.T, project, name string) {
+	t.Helper()
+	trial[api.Function, api.FunctionSpec]{functions(), s, s.Context, project, s.Cloud.Functions}.remove(t, name)
+}
+
+func (s *suite) power(t *testing.T) {
+	x := trial[api.Instance, api.InstanceSpec]{instances(), s, s.Context, s.project(t), s.Cloud.Instances}
+	x.create(t, "one")
+	x.settled(t, "one")
+	for _, step := range []struct {
+		action api.PowerAction
+		phase  api.Phase
+		grows  bool
+	}{{api.PowerStart, api.Running, false}, {api.PowerStop, api.Stopped, true}, {api.PowerStop, api.Stopped, false},
+		{api.PowerStart, api.Running, true}, {api.PowerReboot, api.Running, true}} {
+		before, err := x.r.Get(x.ctx, x.project, "one")
+		must(t, "get", err)
+		_, err = s.Cloud.Instances.Power(x.ctx, x.project, "one", step.action)
+		must(t, string(step.action), err)
+		after, err := x.r.Wait(x.ctx, x.project, "one", s.Patience)
+		must(t, "wait", err)
+		if !api.Settled(after.Meta, after.Status.Status) || after.Status.Phase != step.phase {
+			t.Errorf("after %s it is %s (%s), want %s", step.action, after.Status.Phase, after.Status.Reason, step.phase)
+		}
+		if grew := after.Generation > before.Generation; grew != step.grows {
+			t.Errorf("%s: generation %d became %d", step.action, before.Generation, after.Generation)
+		}
+		if after.ID != before.ID || after.Status.Address != before.Status.Address {
+			t.Errorf("%s: %s at %s became %s at %s", step.action, before.ID, before.Status.Address, after.ID, after.Status.Address)
+		}
+	}
+	_, err := s.Cloud.Instances.Power(x.ctx, x.project, "nobody", api.PowerStop)
+	wants(t, "power of nobody", err, api.NotFound)
+}
+
+func (s *suite) releases(t *testing.T) {
+	x := trial[api.App, api.AppSpec]{apps(s.Image), s, s.Context, s.project(t), s.Cloud.Apps}
+	x.create(t, "one")
+	first := x.settled(t, "one")
+	if first.Status.Release != 1 || len(first.Status.Replicas) != 1 || first.Status.URL == "" {
+		t.Errorf("the first deploy answers %+v, want release 1, one replica and a URL", first.Status)
+	}
+	_, err := s.Cloud.Apps.Rollback(x.ctx, x.project, "one", 0)
+	wants(t, "roll back the first release", err, api.Conflict)
+	spec := x.specOf(t, first)
+	spec.Env = map[string]string{"COLOR": "blue"}
+	_, err = x.r.Update(x.ctx, x.project, "one", spec, 0)
+	must(t, "deploy again", err)
+	x.settled(t, "one")
+	_, err = s.Cloud.Apps.Rollback(x.ctx, x.project, "one", 9)
+	wants(t, "roll back to no release", err, api.NotFound)
+	_, err = s.Cloud.Apps.Rollback(x.ctx, x.project, "one", 1)
+	must(t, "roll back", err)
+	back := x.settled(t, "one")
+	if back.Status.Release != 3 || back.Spec.Env["COLOR"] != "" {
+		t.Errorf("after the rollback release %d serves with %v, want release 3 with the settings of the first", back.Status.Release, back.Spec.Env)
+	}
+	all, err := s.Cloud.Apps.Releases(x.ctx, x.project, "one")
+	must(t, "releases", err)
+	states := ""
+	for _, r := range all.Items {
+		states += r.State + " "
+	}
+	if states != "serving superseded superseded " {
+		t.Errorf("the releases are %q, newest first", states)
+	}
+	_, err = s.Cloud.Apps.Releases(x.ctx, x.project, "nobody")
+	wants(t, "releases of nobody", err, api.NotFound)
+	_, err = s.Cloud.Apps.Rollback(x.ctx, x.project, "nobody", 0)
+	wants(t, "roll back nobody", err, api.NotFound)
+}
+
+func (s *suite) credentials(t *testing.T) {
+	x := trial[api.Database, api.DatabaseSpec]{databases(), s, s.Context, s.project(t), s.Cloud.Databases}
+	x.create(t, "one")
+	x.settled(t, "one")
+	c, err := s.Cloud.Databases.Credentials(x.ctx, x.project, "one")
+	must(t, "credentials", err)
+	for name, v := range map[string]string{"user": c.User, "password": c.Password} {
+		if v == "" || !strings.Contains(c.URL, v) || !strings.Contains(c.InternalURL, v) {
+			t.Errorf("the %s is not in the addresses of the credentials", name)
+		}
+	}
+	_, err = s.Cloud.Databases.Credentials(x.ctx, x.project, "nobody")
+	wants(t, "credentials of nobody", err, api.NotFound)
+	spec := x.specOf(t, x.settled(t, "one"))
+	spec.StorageBytes = 5 << 30
+	_, err = x.r.Update(x.ctx, x.project, "one", spec, 0)
+	wants(t, "change the storage", err, api.Conflict)
+}
+
+func (s *suite) sources(t *testing.T) {
+	project := s.project(t)
+	put := func(content []byte) (api.Source, error) {
+		return s.Cloud.Sources.Put(s.Context, project, bytes.NewReader(content))
+	}
+	plain := archive(t, "main.wasm", Echo())
+	first, err := put(plain)
+	must(t, "put", err)
+	if !strings.HasPrefix(first.ID, "src-") || len(first.ID) != 68 || first.Size <= 0 {
+		t.Errorf("put answers %+v, want src- with 64 digits, and a size", first)
+	}
+	again, err := put(plain)
+	must(t, "put again", err)
+	if again != first {
+		t.Errorf("the same content is %+v and %+v", first, again)
+	}
+	var zipped bytes.Buffer
+	z := gzip.NewWriter(&zipped)
+	_, err = z.Write(plain)
+	must(t, "gzip", err)
+	must(t, "gzip", z.Close())
+	_, err = put(zipped.Bytes())
+	wants(t, "put a compressed tar", err, "")
+	for why, content := range map[string][]byte{
+		"nothing": {}, "no tar": []byte("hello"), "half a tar": plain[:600], "a path that leaves the folder": archive(t, "../out", nil),
+		"an absolute path": archive(t, "/etc/passwd", nil), "half a gzip stream": zipped.Bytes()[:20],
+	} {
+		_, err := put(content)
+		wants(t, "put "+why, err, api.Invalid)
+	}
+	c, ctx := s.limited(t, s.project(t))
+	_, err = c.Sources.Put(ctx, project, bytes.NewReader(plain))
+	wants(t, "put with a token for another project", err, api.Forbidden)
+}
+
+func (s *suite) invocations(t *testing.T) {
+	project := s.project(t)
+	s.deploy(t, project, "echo", Echo())
+	defer s.gone(t, project, "echo")
+	for _, payload := range []string{"", "hello", `{"a": 1}`, strings.Repeat("\x00\xff", 100_000)} {
+		s.echoes(t, project, payload)
+	}
+	calls, err := s.Cloud.Functions.Calls(s.Context, project, "echo", 2)
+	must(t, "calls", err)
+	if len(calls.Items) != 2 || calls.Items[0].StartedAt.Before(calls.Items[1].StartedAt) {
+		t.Errorf("the last two calls are %+v, want two, newest first", calls.Items)
+	}
+	s.fails(t, project)
+	_, err = s.Cloud.Functions.Invoke(s.Context, project, "nobody", api.Invocation{Type: api.Sync})
+	wants(t, "invoke nobody", err, api.NotFound)
+	_, err = s.Cloud.Functions.Calls(s.Context, project, "nobody", 0)
+	wants(t, "calls of nobody", err, api.NotFound)
+	_, err = s.Cloud.Functions.Calls(s.Context, project, "echo", -1)
+	wants(t, "fewer calls than none", err, api.Invalid)
+	_, err = s.Cloud.Functions.Invoke(s.Context, project, "echo", api.Invocation{Type: api.Sync, Payload: make([]byte, api.MaxPayloadBytes+1)})
+	wants(t, "invoke with too much", err, api.Invalid)
+	c, ctx := s.limited(t, s.project(t))
+	_, err = c.Functions.Invoke(ctx, project, "echo", api.Invocation{Type: api.Sync})
+	wants(t, "invoke with a token for another project", err, api.Forbidden)
+}
+
+// echoes calls the echo and checks the receipt.
+func (s *suite) echoes(t *testing.T, project, payload string) {
+	t.Helper()
+	answer, err := s.Cloud.Functions.Invoke(s.Context, project, "echo", api.Invocation{Type: api.Sync, Payload: []byte(payload), ContentType: "text/plain"})
+	must(t, "invoke", err)
+	if string(answer.Payload) != payload || answer.FunctionError != "" {
+		t.Errorf("the echo of %d bytes is %.100q (%s)", len(payload), answer.Payload, answer.FunctionError)
+	}
+	r := answer.Receipt
+	if r.RequestID == "" || r.Function != "echo" || r.Project != project || r.Status != "ok" || r.BilledMs < 1 || r.MemoryMB != api.DefaultMemoryMB || r.StartedAt.IsZero() {
+		t.Errorf("the receipt is %+v", r)
+	}
+	calls, err := s.Cloud.Functions.Calls(s.Context, project, "echo", 1)
+	must(t, "calls", err)
+	if len(calls.Items) != 1 || calls.Items[0].RequestID != r.RequestID || calls.Items[0].Cost != r.Cost {
+		t.Errorf("the newest call is %+v, want %+v", calls.Items, r)
+	}
+}
+
+// fails checks that an error of the function is none of the cloud.
+func (s *suite) fails(t *testing.T, project string) {
+	t.Helper()
+	s.deploy(t, project, "trap", Trap())
+	defer s.gone(t, project, "trap")
+	answer, err := s.Cloud.Functions.Invoke(s.Context, project, "trap", api.Invocation{Type: api.Sync})
+	must(t, "invoke what fails", err)
+	if answer.FunctionError != "Unhandled" || !bytes.Contains(answer.Payload, []byte(`"errorMessage"`)) {
+		t.Errorf("a trap answers %q with error %q, want an error document and Unhandled", answer.Payload, answer.FunctionError)
+	}
+	if answer.Receipt.Status == "ok" || answer.Receipt.BilledMs < 1 {
+		t.Errorf("the receipt of a trap is %+v", answer.Receipt)
+	}
+}
+
+func (s *suite) streams(t *testing.T) {
+	x := trial[api.Instance, api.InstanceSpec]{instances(), s, s.Context, s.project(t), s.Cloud.Instances}
+	x.create(t, "one")
+	x.settled(t, "one")
+	var out, errs bytes.Buffer
+	stdio := api.Stdio{In: strings.NewReader("fed"), Out: &out, Err: &errs}
+	status, err := s.Cloud.Streams.Exec(x.ctx, x.project, "instances", "one", api.Command{Words: []string{"cat; echo oops >&2; exit 3"}}, stdio)
+	if s.Guests {
+		must(t, "exec", err)
+		if status != 3 || out.String() != "fed" || errs.String() != "oops\n" {
+			t.Errorf("exec answers %d, %q and %q", status, &out, &errs)
+		}
+	} else {
+		wants(t, "exec without a guest", err, api.Unsupported)
+	}
+	_, err = s.Cloud.Streams.Exec(x.ctx, x.project, "instances", "nobody", api.Command{Words: []string{"true"}}, api.Stdio{Out: &out, Err: &errs})
+	wants(t, "exec in nobody", err, api.NotFound)
+	_, err = s.Cloud.Streams.Exec(x.ctx, x.project, "instances", "one", api.Command{}, api.Stdio{Out: &out, Err: &errs})
+	wants(t, "exec of nothing", err, api.Invalid)
+	_, err = s.Cloud.Streams.Logs(x.ctx, x.project, "instances", "nobody", api.LogQuery{})
+	wants(t, "logs of nobody", err, api.NotFound)
+	console, err := s.Cloud.Streams.Logs(x.ctx, x.project, "instances", "one", api.LogQuery{Tail: 10})
+	must(t, "logs", err)
+	_, err = io.Copy(io.Discard, console)
+	must(t, "read the log", err)
+	must(t, "close the log", console.Close())
+}
+
+func (s *suite) ledger(t *testing.T) {
+	project := s.project(t)
+	s.deploy(t, project, "echo", Echo())
+	defer s.gone(t, project, "echo")
+	s.echoes(t, project, "for money")
+	usage, err := s.Cloud.Ledger.Usage(s.Context, api.UsageQuery{Project: project, Resource: "echo"})
+	must(t, "usage", err)
+	if len(usage.Items) == 0 {
+		t.Error("a call left no usage")
+	}
+	for _, u := range usage.Items {
+		if u.Project != project || u.Resource != "echo" || u.Meter == "" || u.Quantity < 0 || u.End.Before(u.Start) {
+			t.Errorf("the usage %+v is not of the function, or makes no sense", u)
+		}
+	}
+	for _, by := range []string{"", "service", "resource", "model", "project", "day"} {
+		s.adds(t, api.BillQuery{By: by})
+		s.adds(t, api.BillQuery{By: by, Project: project})
+	}
+	now := time.Now()
+	for why, q := range map[string]api.BillQuery{
+		"an unknown sum": {By: "mood"}, "an unknown book": {Book: "nobody"}, "an end before the start": {From: now, To: now.Add(-time.Hour)},
+	} {
+		_, err := s.Cloud.Ledger.Bill(s.Context, q)
+		wants(t, "bill with "+why, err, api.Invalid)
+	}
+	book, err := s.Cloud.Ledger.Prices(s.Context, "")
+	must(t, "prices", err)
+	if book.Name != "nuage" || book.Currency != "USD" || len(book.Prices) == 0 {
+		t.Errorf("the book is %s in %s with %d prices", book.Name, book.Currency, len(book.Prices))
+	}
+	_, err = s.Cloud.Ledger.Prices(s.Context, "nobody")
+	wants(t, "an unknown book", err, api.NotFound)
+	c, ctx := s.limited(t, s.project(t))
+	_, err = c.Ledger.Bill(ctx, api.BillQuery{Project: project})
+	wants(t, "bill with a token for another project", err, api.Forbidden)
+	_, err = c.Ledger.Usage(ctx, api.UsageQuery{Project: project})
+	wants(t, "usage with a token for another project", err, api.Forbidden)
+}
+
+// adds checks that a bill's total is the sum of its lines to the last digit.
+func (s *suite) adds(t *testing.T, q api.BillQuery) {
+	t.Helper()
+	bill, err := s.Cloud.Ledger.Bill(s.Context, q)
+	must(t, "bill", err)
+	if len(bill.Lines) == 0 || bill.Currency != "USD" || !bill.PeriodEnd.After(bill.PeriodStart) {
+		t.Errorf("the bill %+v has %d lines in %s", q, len(bill.Lines), bill.Currency)
+	}
+	sum := new(big.Rat)
+	for _, line := range bill.Lines {
+		cost, ok := new(big.Rat).SetString(line.Cost)
+		if !ok {
+			t.Fatalf("the cost %q is no decimal", line.Cost)
+		}
+		sum.Add(sum, cost)
+	}
+	if got := sum.FloatString(6); got != bill.Total {
+		t.Errorf("the lines of the bill %+v add up to %s, the total is %s", q, got, bill.Total)
+	}
+}
+
+func (s *suite) comparisons(t *testing.T) {
+	project := s.project(t)
+	s.deploy(t, project, "echo", Echo())
+	defer s.gone(t, project, "echo")
+	m := api.Measurement{Subject: "echo", Name: "recovery", Unit: "s", Value: "0.25", At: time.Now().UTC()}
+	wants(t, "measure", s.Cloud.Comparisons.Measure(s.Context, project, m), "")
+	c, err := s.Cloud.Comparisons.Compare(s.Context, project, []string{"echo"})
+	must(t, "compare", err)
+	if len(c.Subjects) != 1 || c.Subjects[0] != (api.Subject{Name: "echo", Noun: "function", Model: "faas"}) {
+		t.Errorf("the subjects are %+v", c.Subjects)
+	}
+	for i, layer := range api.Layers() {
+		if i >= len(c.Layers) || c.Layers[i].Layer != layer || len(c.Layers[i].Cells) != 1 {
+			t.Fatalf("row %d of the comparison is not %s with one cell", i, layer)
+		}
+	}
+	found := ""
+	for _, measure := range c.Measures {
+		if measure.Name == "recovery" {
+			found = measure.Values["echo"] + " " + measure.Unit
+		}
+	}
+	if found != "0.25 s" {
+		t.Errorf("the measured recovery is %q, want 0.25 s", found)
+	}
+	_, err = s.Cloud.Comparisons.Compare(s.Context, project, []string{"nobody"})
+	wants(t, "compare nobody", err, api.NotFound)
+	m.Value = "fast"
+	wants(t, "measure no figure", s.Cloud.Comparisons.Measure(s.Context, project, m), api.Invalid)
+	m.Value, m.Subject = "1", "nobody"
+	wants(t, "measure nobody", s.Cloud.Comparisons.Measure(s.Context, project, m), api.NotFound)
+}
+
+func (s *suite) system(t *testing.T) {
+	status, err := s.Cloud.System.Status(s.Context)
+	must(t, "status", err)
+	if status.CloudID == "" || status.Engine == "" || status.StartedAt.IsZero() || !status.Ready {
+		t.Errorf("the status is %+v", status)
+	}
+	var copied bytes.Buffer
+	must(t, "backup", s.Cloud.System.Backup(s.Context, &copied))
+	if copied.Len() == 0 {
+		t.Error("the backup is empty")
+	}
+	c, ctx := s.limited(t, s.project(t))
+	wants(t, "backup with a limited token", c.System.Backup(ctx, io.Discard), api.Forbidden)
+	wants(t, "shutdown with a limited token", c.System.Shutdown(ctx), api.Forbidden)
+}
