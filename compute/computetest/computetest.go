@@ -45,6 +45,7 @@ func Run(t *testing.T, open Open, o Options) {
 		"exit": exits, "logs": logs, "exec": execs, "attach": attach, "stats": stats, "endpoints": endpoints, "build": builds,
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			s := &suite{Options: o, open: open, cloud: randomID("cloud")}
 			s.Engine = s.connect(t, s.cloud)
 			test(t, s)

@@ -187,10 +187,27 @@ func limits(t *testing.T, s *suite) {
 	ok(t, s.Start(ctx, "w"))
 	same(t, s.one(t, "w").Limits, compute.Limits{MilliCPU: 300, MemoryBytes: 256 << 20, Pids: 30})
 	code(t, s.Update(ctx, "w", compute.Limits{Pids: -1}), api.Invalid, "")
+	if s.Real {
+		w := s.workload("fat")
+		w.Command = s.Shell("dd if=/dev/zero of=/dev/shm/x bs=1M count=30; sleep 1000")
+		s.started(t, w)
+		eventually(t, "it cannot go below the 30 MiB it holds", func() bool {
+			return errors.Is(s.Update(ctx, "fat", compute.Limits{MemoryBytes: 10 << 20}), api.Conflict) || s.back(t, "fat", w.Limits)
+		})
+		same(t, s.one(t, "fat").Limits, w.Limits)
+		same(t, s.one(t, "fat").State, compute.StateRunning)
+	}
 	w := s.workload("free")
 	w.Limits = compute.Limits{}
 	s.made(t, w)
 	same(t, s.one(t, "free").Limits, compute.Limits{})
+}
+
+// back sets limits again that a test has changed too early.
+func (s *suite) back(t *testing.T, id string, l compute.Limits) bool {
+	t.Helper()
+	ok(t, s.Update(t.Context(), id, l))
+	return false
 }
 
 func behindTheBack(t *testing.T, s *suite) {

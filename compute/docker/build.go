@@ -46,14 +46,10 @@ func (e *Engine) readBuild(ctx context.Context, b compute.Build, stream io.Reade
 		if m.Error != "" {
 			return buildFailed(b, step, errors.New(m.Error))
 		}
-		if strings.HasPrefix(m.Stream, "Step ") {
-			step = strings.TrimSpace(m.Stream)
+		if s, is := stepOf(m.Stream); is {
+			step = s
 		}
-		line := m.Stream
-		if m.Status != "" {
-			line = strings.TrimSpace(m.ID+" "+m.Status) + "\n"
-		}
-		if _, err := io.WriteString(log, line); err != nil {
+		if _, err := io.WriteString(log, buildLine(m)); err != nil {
 			return api.Errorf(api.Internal, "cannot write the log of build %q: %w", b.Tag, err)
 		}
 		return nil
@@ -63,6 +59,38 @@ func (e *Engine) readBuild(ctx context.Context, b compute.Build, stream io.Reade
 		}
 		return failed(err, "build %q", b.Tag)
 	})
+}
+
+// stepOf is the instruction of a line as "Step 2/7 : RUN make". The numbers count the labels we add, and say nothing.
+func stepOf(line string) (string, bool) {
+	if !strings.HasPrefix(line, "Step ") {
+		return "", false
+	}
+	_, instruction, found := strings.Cut(strings.TrimSpace(line), " : ")
+	return instruction, found
+}
+
+// buildLine is what a reader of the log wants to see: instructions and what they print, without the builder's own
+// bookkeeping and our labels.
+func buildLine(m message) string {
+	if m.Status != "" {
+		return strings.TrimSpace(m.ID+" "+m.Status) + "\n"
+	}
+	for _, noise := range []string{" ---> ", "Removing intermediate container ", "Successfully built ", "Successfully tagged "} {
+		if strings.HasPrefix(m.Stream, noise) {
+			return ""
+		}
+	}
+	step, is := stepOf(m.Stream)
+	switch {
+	case m.Stream == "\n": // comes after each step
+		return ""
+	case is && strings.HasPrefix(step, "LABEL nuage."):
+		return ""
+	case is:
+		return step + "\n"
+	}
+	return m.Stream
 }
 
 // buildFailed is Invalid, whatever the engine calls it, unless the engine was not reached.

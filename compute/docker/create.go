@@ -82,7 +82,7 @@ func (e *Engine) require(ctx context.Context, w compute.Workload) (image.Inspect
 
 func (e *Engine) requireMount(ctx context.Context, id string, m compute.Mount) error {
 	if m.Host != "" {
-		if !e.routes && !e.local() {
+		if !e.local() {
 			return api.Errorf(api.Unsupported, "cannot create %q: the engine is on another machine and does not see directory %q", id, m.Host)
 		}
 		return nil

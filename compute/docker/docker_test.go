@@ -112,18 +112,8 @@ func randomNetwork(*testing.T) compute.Network {
 func TestConformance(t *testing.T) {
 	needEngine(t)
 	guest, volume := echoGuest(t)
-	for name, publish := range map[string]bool{"routed": false, "published": true} {
-		t.Run(name, func(t *testing.T) {
-			conformance(t, Options{Guest: guest, GuestVolume: volume, Publish: publish})
-		})
-	}
-}
-
-func conformance(t *testing.T, o Options) {
 	connect := func(t *testing.T, cloud string) compute.Engine {
-		o := o
-		o.CloudID = cloud
-		e, err := New(t.Context(), o)
+		e, err := New(t.Context(), Options{CloudID: cloud, Guest: guest, GuestVolume: volume})
 		ok(t, err)
 		return e
 	}
@@ -137,6 +127,63 @@ func conformance(t *testing.T, o Options) {
 		},
 		Real: true, Echo: true, Build: true,
 	})
+}
+
+// TestPublished: where container addresses can't be reached, ports are on loopback, and on nothing else.
+func TestPublished(t *testing.T) {
+	needEngine(t)
+	e := open(t, Options{Publish: true})
+	n := ensureNetwork(t, e)
+	ok(t, e.Create(t.Context(), compute.Workload{
+		ID: "w", Image: tiny, Network: n.ID, Ports: []int{8080, 9090}, Command: shell("while :; do echo hello | nc -l -p 8080; done"),
+	}))
+	ok(t, e.Start(t.Context(), "w"))
+	all, err := e.List(t.Context())
+	ok(t, err)
+	at := all[0].Endpoints[8080]
+	if len(all[0].Endpoints) != 2 || at.Host != "127.0.0.1" || at.Port == 8080 {
+		t.Fatalf("endpoints are %+v", all[0].Endpoints)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	ok(t, until(ctx, "hear hello", func(context.Context) (bool, error) {
+		c, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", at.Port))
+		if err != nil {
+			return false, nil
+		}
+		word, err := bufio.NewReader(c).ReadString('\n')
+		return errors.Join(err, c.Close()) == nil && word == "hello\n", nil
+	}))
+	c, err := e.cli.ContainerInspect(ctx, e.name("w"))
+	ok(t, err)
+	for port, bound := range c.NetworkSettings.Ports {
+		if len(bound) != 1 || bound[0].HostIP != "127.0.0.1" {
+			t.Errorf("port %s is at %+v", port, bound)
+		}
+	}
+	info, err := e.Info(ctx)
+	ok(t, err)
+	if info.Routes || !info.Real || info.Name != "docker" || info.Note == "" {
+		t.Errorf("Info is %+v", info)
+	}
+}
+
+// TestAddressTaken: an address that a workload was made with, but has not while it is stopped, may be gone.
+func TestAddressTaken(t *testing.T) {
+	needEngine(t)
+	e := open(t, Options{})
+	n := ensureNetwork(t, e)
+	prefix, err := n.Prefix()
+	ok(t, err)
+	second := compute.Gateway(prefix).Next().String()
+	sleep := []string{"sleep", "1000"}
+	ok(t, e.Create(t.Context(), compute.Workload{ID: "w", Image: tiny, Network: n.ID, Address: second, Command: sleep}))
+	ok(t, e.Create(t.Context(), compute.Workload{ID: "x", Image: tiny, Network: n.ID, Command: sleep}))
+	ok(t, e.Start(t.Context(), "x"))
+	err = e.Start(t.Context(), "w")
+	if !errors.Is(err, api.Conflict) || err.Error() != `cannot start "w": Address already in use` {
+		t.Errorf("Start answers %v", err)
+	}
 }
 
 // run runs a workload to its end and returns what it printed.
@@ -218,6 +265,10 @@ func TestGuestMachine(t *testing.T) {
 	if is = strings.Replace(is, "CAP_", "", 1); is != want {
 		t.Errorf("made as\n%s\nwant\n%s", is, want)
 	}
+	filled := e.filled
+	if filled == "" {
+		t.Error("the engine does not know the volume")
+	}
 	// The volume goes and comes again with the next machine.
 	ok(t, e.Remove(t.Context(), "i"))
 	ok(t, e.cli.VolumeRemove(t.Context(), volume, false))
@@ -274,6 +325,11 @@ func TestOverlapNamesTheOther(t *testing.T) {
 	err := e.EnsureNetwork(t.Context(), other)
 	want := `cannot make network "net-b": its range ` + n.CIDR + ` overlaps ` + n.CIDR + ` of Docker network "` + e.name(n.ID) + `"; use another range`
 	if !errors.Is(err, api.Conflict) || err.Error() != want {
+		t.Errorf("EnsureNetwork answers %v\nwant %s", err, want)
+	}
+	err = e.EnsureNetwork(t.Context(), compute.Network{ID: "net-b", CIDR: "127.5.0.0/24"})
+	want = `cannot make network "net-b": its range 127.5.0.0/24 overlaps 127.0.0.0/8 of this machine's interface "lo"; use another range`
+	if e.routes && (!errors.Is(err, api.Conflict) || err.Error() != want) {
 		t.Errorf("EnsureNetwork answers %v\nwant %s", err, want)
 	}
 }

@@ -5,6 +5,8 @@ package docker
 import (
 	"context"
 	"log/slog"
+	"os"
+	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
@@ -39,12 +41,11 @@ type Engine struct {
 	log    *slog.Logger
 	prefix string // of every name
 	arch   string
-	cgroup string // "1" or "2"
-	routes bool   // this program can dial container addresses
+	routes bool // this program can dial container addresses
 
 	networks sync.Mutex // older engines make two networks of one name
 	guest    sync.Mutex // one filling of the guest volume
-	guestOK  bool
+	filled   string     // when the guest volume that was found whole was made
 	usage    usageCache
 }
 
@@ -74,8 +75,8 @@ func New(ctx context.Context, o Options) (*Engine, error) {
 		o.MaxLogBytes = defaultLogBytes
 	}
 	opts := []client.Opt{client.FromEnv, client.WithAPIVersionNegotiation()}
-	if o.Host != "" {
-		opts = append(opts, client.WithHost(o.Host))
+	if host := hostOf(o); host != "" {
+		opts = append(opts, client.WithHost(host))
 	}
 	cli, err := client.NewClientWithOpts(opts...)
 	if err != nil {
@@ -88,6 +89,33 @@ func New(ctx context.Context, o Options) (*Engine, error) {
 	return e, nil
 }
 
+// hostOf is the engine's address where it is neither in the environment nor the usual one: Docker Desktop and a
+// rootless engine have sockets of their own, which the docker command knows from its contexts.
+func hostOf(o Options) string {
+	if o.Host != "" || os.Getenv(client.EnvOverrideHost) != "" {
+		return o.Host
+	}
+	usual, isUnix := strings.CutPrefix(client.DefaultDockerHost, "unix://")
+	home, err := os.UserHomeDir()
+	if !isUnix || err != nil || isSocket(usual) {
+		return ""
+	}
+	for _, path := range []string{
+		filepath.Join(home, ".docker/run/docker.sock"), filepath.Join(home, ".docker/desktop/docker.sock"),
+		filepath.Join(os.Getenv("XDG_RUNTIME_DIR"), "docker.sock"),
+	} {
+		if filepath.IsAbs(path) && isSocket(path) {
+			return "unix://" + path
+		}
+	}
+	return ""
+}
+
+func isSocket(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.Mode().Type() == os.ModeSocket
+}
+
 // learn asks the engine what does not change while it runs.
 func (e *Engine) learn(ctx context.Context) error {
 	info, err := e.cli.Info(ctx)
@@ -97,7 +125,7 @@ func (e *Engine) learn(ctx context.Context) error {
 	if info.OSType != "" && info.OSType != "linux" {
 		return api.Errorf(api.Unsupported, "cannot use the Docker engine: it runs %s containers, switch it to Linux ones", info.OSType)
 	}
-	e.arch, e.cgroup, e.routes = info.Architecture, info.CgroupVersion, e.canRoute(info)
+	e.arch, e.routes = info.Architecture, e.canRoute(info)
 	return nil
 }
 

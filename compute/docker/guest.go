@@ -4,10 +4,10 @@ import (
 	"archive/tar"
 	"bytes"
 	"context"
-	"strings"
+	"time"
 
-	cerrdefs "github.com/containerd/errdefs"
 	"github.com/docker/docker/api/types/container"
+	"github.com/docker/docker/api/types/filters"
 	"github.com/docker/docker/api/types/mount"
 	"github.com/docker/docker/api/types/volume"
 
@@ -46,30 +46,28 @@ func (e *Engine) ensureGuest(ctx context.Context, image string) error {
 	}
 	e.guest.Lock()
 	defer e.guest.Unlock()
-	_, err := e.cli.VolumeInspect(ctx, e.guestVolume())
-	if err == nil && e.guestOK {
-		return nil
+	labels := map[string]string{compute.LabelCloud: sharedness, compute.LabelKind: compute.KindHelper}
+	v, err := e.cli.VolumeCreate(ctx, volume.CreateOptions{Name: e.guestVolume(), Labels: labels})
+	if err != nil {
+		return failed(err, "make the guest's volume")
 	}
-	if err != nil && !cerrdefs.IsNotFound(err) {
-		return failed(err, "look for the guest's volume")
+	if v.CreatedAt != "" && v.CreatedAt == e.filled {
+		return nil
 	}
 	if err := e.fillGuest(ctx, image); err != nil {
 		return err
 	}
-	e.guestOK = true
+	e.filled = v.CreatedAt
+	e.removeOldGuests(ctx)
 	return nil
 }
 
+// fillGuest copies the binary into the volume unless it is there. What an interrupted copy left has another size.
 func (e *Engine) fillGuest(ctx context.Context, image string) (err error) {
-	labels := map[string]string{compute.LabelCloud: sharedness, compute.LabelKind: compute.KindHelper}
-	if _, err := e.cli.VolumeCreate(ctx, volume.CreateOptions{Name: e.guestVolume(), Labels: labels}); err != nil {
-		return failed(err, "make the guest's volume")
-	}
-	for _, l := range []string{compute.LabelID, compute.LabelTemplate} {
-		labels[l] = "" // the image may carry them
-	}
 	box, err := e.cli.ContainerCreate(ctx,
-		&container.Config{Image: image, Entrypoint: []string{guestPath}, Cmd: []string{}, Labels: labels},
+		&container.Config{Image: image, Entrypoint: []string{guestPath}, Cmd: []string{}, Labels: map[string]string{
+			compute.LabelCloud: sharedness, compute.LabelKind: compute.KindHelper, compute.LabelTemplate: "", // over the image's
+		}},
 		&container.HostConfig{NetworkMode: "none", Mounts: []mount.Mount{e.guestMount(false)}}, nil, nil, "")
 	if err != nil {
 		return failed(err, "copy the guest")
@@ -94,6 +92,29 @@ func (e *Engine) fillGuest(ctx context.Context, image string) (err error) {
 	return nil
 }
 
+// guestAge is how long an unused guest of another version is kept.
+const guestAge = 24 * time.Hour
+
+// removeOldGuests removes the volumes of earlier versions that no container mounts any more. Another cloud that
+// still has such a version fills it again when it needs it.
+func (e *Engine) removeOldGuests(ctx context.Context) {
+	f := filters.NewArgs(filters.Arg("label", compute.LabelCloud+"="+sharedness), filters.Arg("dangling", "true"))
+	all, err := e.cli.VolumeList(ctx, volume.ListOptions{Filters: f})
+	if err != nil {
+		e.log.Debug("cannot look for guests of earlier versions", "err", err)
+		return
+	}
+	for _, v := range all.Volumes {
+		made, err := time.Parse(time.RFC3339, v.CreatedAt)
+		if err != nil || time.Since(made) < guestAge || v.Name == e.guestVolume() {
+			continue
+		}
+		if err := e.cli.VolumeRemove(ctx, v.Name, false); err != nil {
+			e.log.Debug("cannot remove the guest of an earlier version", "volume", v.Name, "err", err)
+		}
+	}
+}
+
 func guestTar(binary []byte) (*bytes.Buffer, error) {
 	var b bytes.Buffer
 	t := tar.NewWriter(&b)
@@ -112,5 +133,5 @@ func guestTar(binary []byte) (*bytes.Buffer, error) {
 
 // isMachine says whether the labels are of a workload whose PID 1 speaks on stdin and stdout.
 func isMachine(labels map[string]string) bool {
-	return strings.EqualFold(labels[labelGuest], string(compute.GuestMachine))
+	return labels[labelGuest] == string(compute.GuestMachine)
 }
