@@ -30,6 +30,12 @@ func (c *cli) compareCmd() *cobra.Command {
 	return cmd
 }
 
+const comparisonLegend = `
+customer, shared or platform did the work as recorded, with their activities as customer/platform;
+* the published matrix says otherwise; - nothing is recorded, only published
+
+`
+
 func (c *cli) printComparison(cmp api.Comparison) error {
 	if done, err := c.encode(cmp); done {
 		return err
@@ -41,7 +47,7 @@ func (c *cli) printComparison(cmp api.Comparison) error {
 	if err := c.printTable(layerTable(cmp)); err != nil {
 		return err
 	}
-	if _, err := fmt.Fprint(c.out, "\nwho did the work, and activities of the customer/the platform; * the published matrix says otherwise\n\n"); err != nil {
+	if _, err := fmt.Fprint(c.out, comparisonLegend); err != nil {
 		return err
 	}
 	if len(cmp.Measures) == 0 {

@@ -26,7 +26,7 @@ func (c *cli) databases() noun[api.Database, api.DatabaseSpec] {
 		column[api.Database]{head: "ADDRESS", cell: func(d api.Database) string { return hostPort(d.Status.Host, d.Status.Port) }},
 		column[api.Database]{head: "DATA", cell: func(d api.Database) string { return bytesText(d.Status.SizeBytes) }},
 		column[api.Database]{head: "INSIDE", cell: func(d api.Database) string { return hostPort(d.Status.InternalHost, d.Status.InternalPort) }, detail: true},
-		column[api.Database]{head: "STORAGE", cell: func(d api.Database) string { return bytesText(d.Spec.StorageBytes) }, detail: true},
+		column[api.Database]{head: "STORAGE", cell: func(d api.Database) string { return bytesText(orDefault(d.Spec.StorageBytes, 1<<30)) }, detail: true},
 		column[api.Database]{head: "RESTARTS", cell: func(d api.Database) string { return strconv.Itoa(d.Status.Restarts) }, detail: true},
 	)
 	return n

@@ -1,0 +1,122 @@
+package main
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"regexp"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"nuage/api"
+)
+
+// realTime lets a world measure: its clock goes.
+func (w *world) realTime() *world {
+	w.cli.now = time.Now
+	return w
+}
+
+func TestMeasureAnswers(t *testing.T) {
+	var requests atomic.Int64
+	srv := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, _ *http.Request) {
+		if requests.Add(1) <= 3 {
+			http.Error(rw, "starting", http.StatusServiceUnavailable)
+		}
+	}))
+	defer srv.Close()
+	w := newWorld(t, "").realTime()
+	got := w.run("compare", "measure", "shop", "--url", srv.URL, "--requests", "25", "-o", "name")
+	if want := "first answer\nlatency p50\nlatency p99\n"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	if n := requests.Load(); n != 3+1+25 {
+		t.Errorf("%d requests, want 3 refused, the first answer and 25", n)
+	}
+	decimal := regexp.MustCompile(`^\d+\.\d{3}$`)
+	for _, m := range w.compared.kept {
+		if m.Subject != "shop" || m.Unit != "ms" || !decimal.MatchString(m.Value) {
+			t.Errorf("kept %+v", m)
+		}
+	}
+	if first := w.compared.kept[0]; len(first.Value) < len("40.000") {
+		t.Errorf("the first answer took %s ms, but three refusals came first, 20 ms apart", first.Value)
+	}
+}
+
+func TestMeasureRecovery(t *testing.T) {
+	var requests atomic.Int64
+	srv := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, _ *http.Request) {
+		if n := requests.Add(1); n > 5 && n <= 10 {
+			http.Error(rw, "gone", http.StatusBadGateway)
+		}
+	}))
+	defer srv.Close()
+	w := newWorld(t, "").realTime()
+	w.check(t, "recovery after kill\n! killed\n", "compare", "measure", "shop", "--url", srv.URL, "--recovery", "--kill-cmd", "echo killed", "-o", "name")
+	m := w.compared.kept[0]
+	if m.Unit != "s" || m.Value < "0.060" || m.Value > "9" {
+		t.Errorf("kept %+v, want about five times 20 ms", m)
+	}
+}
+
+func TestMeasureRecoveryFailures(t *testing.T) {
+	srv := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	defer srv.Close()
+	w := newWorld(t, "").realTime()
+	for _, c := range []struct {
+		want string
+		line []string
+	}{
+		{"! nuage: cannot measure the recovery of URL: no failure within 100ms: it answered all the time\nexit 1\n", []string{"--deadline", "100ms"}},
+		{"! nuage: cannot kill the subject: \"exit 3\" failed: exit status 3\nexit 1\n", []string{"--kill-cmd", "exit 3"}},
+	} {
+		got := w.run(append([]string{"compare", "measure", "shop", "--url", srv.URL, "--recovery", "-o", "name"}, c.line...)...)
+		if got = strings.ReplaceAll(got, srv.URL, "URL"); got != c.want {
+			t.Errorf("%q: got %q, want %q", c.line, got, c.want)
+		}
+	}
+	if len(w.compared.kept) > 0 {
+		t.Errorf("kept %+v", w.compared.kept)
+	}
+}
+
+func TestMeasureUsage(t *testing.T) {
+	w := newWorld(t, "")
+	for want, line := range map[string][]string{
+		"cannot measure without --url":                           {},
+		`cannot measure --url "ftp://x": it is no http address`:  {"--url", "ftp://x"},
+		"cannot send 0 requests: give a number from 1 to 100000": {"--url", "http://x", "--requests", "0"},
+		"cannot use --kill-cmd without --recovery":               {"--url", "http://x", "--kill-cmd", "true"},
+		"cannot use --deadline 0: give a duration such as 60s":   {"--url", "http://x", "--deadline", "0s"},
+	} {
+		w.check(t, "! nuage: "+want+"; see nuage compare measure --help\nexit 2\n", append([]string{"compare", "measure", "shop"}, line...)...)
+	}
+}
+
+func TestProbeFindsNamesUnderLocalhost(t *testing.T) {
+	srv := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		if !strings.HasPrefix(r.Host, "shop.app.localhost:") {
+			http.Error(rw, r.Host, http.StatusNotFound)
+		}
+	}))
+	defer srv.Close()
+	w := newWorld(t, "").realTime()
+	url := strings.Replace(srv.URL, "127.0.0.1", "shop.app.localhost", 1)
+	w.check(t, "first answer\nlatency p50\nlatency p99\n", "compare", "measure", "shop", "--url", url, "--requests", "1", "--deadline", "1s", "-o", "name")
+}
+
+func TestBackup(t *testing.T) {
+	w := newWorld(t, "")
+	path := t.TempDir() + "/b"
+	w.check(t, "saved the state in "+path+"\n", "backup", path)
+	w.check(t, "! nuage: cannot write \""+path+"\": it exists; choose another name or add --force\nexit 1\n", "backup", path)
+	w.system.backup = api.Errorf(api.Unavailable, "cannot back up: no disk")
+	w.check(t, "! nuage: cannot back up: no disk\nexit 1\n", "backup", path, "--force")
+	if text, err := w.readText(path); err != nil || text != "the state" {
+		t.Errorf("a failed backup left %q, %v", text, err)
+	}
+	w.system.backup = nil
+	w.check(t, path+"\n", "backup", path, "--force", "-o", "name")
+}
