@@ -79,6 +79,9 @@ func (i *Invoker) run(ctx context.Context, f *function, v *version, c Call) (api
 	outcome, err := i.call(v, c, log)
 	if err != nil {
 		log.failed(c.RequestID, err)
+		if api.CodeOf(err) == api.Exhausted {
+			i.metrics.throttled(v)
+		}
 		return api.Answer{}, err
 	}
 	outcome = finish(outcome, v, c)
@@ -106,9 +109,10 @@ func (i *Invoker) call(v *version, c Call, log *callLog) (Outcome, error) {
 
 // finish makes an outcome fit to leave: documents for the endings the code could not describe.
 func finish(o Outcome, v *version, c Call) Outcome {
+	limit := time.Duration(v.TimeoutMs) * time.Millisecond
 	switch {
-	case o.Status == Timeout:
-		o.Payload = TimedOut(c.RequestID, time.Duration(v.TimeoutMs)*time.Millisecond)
+	case o.Status == Timeout && o.Payload == nil:
+		o.Payload, o.Duration = TimedOut(c.RequestID, limit), min(o.Duration, limit)
 	case len(o.Payload) > api.MaxPayloadBytes:
 		o.Status, o.Payload = Error, TooLarge(c.RequestID)
 	}

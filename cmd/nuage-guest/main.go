@@ -8,6 +8,7 @@ import (
 	"os"
 
 	"nuage/compute/guest"
+	"nuage/compute/guest/sandbox"
 )
 
 // version is set by the linker.
@@ -22,6 +23,8 @@ func run(args []string) int {
 	switch args[0] {
 	case "machine": // PID 1 of an instance
 		return guest.Main(version, args[1:])
+	case "sandbox": // PID 1 of a function's sandbox
+		return sandbox.Main(args[1:])
 	case "version":
 		fmt.Println("nuage-guest", version)
 		return 0
@@ -38,6 +41,6 @@ func run(args []string) int {
 }
 
 func usage() int {
-	fmt.Fprintln(os.Stderr, "usage: nuage-guest machine -- ENTRYPOINT CMD... | version")
+	fmt.Fprintln(os.Stderr, "usage: nuage-guest machine -- ENTRYPOINT CMD... | sandbox -- COMMAND... | version")
 	return 2
 }

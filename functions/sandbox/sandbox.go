@@ -1,0 +1,272 @@
+// Package sandbox runs Python functions in containers. Sandboxes are made ahead of time, per memory size and network,
+// each with the interpreter started and waiting; the first call of a function binds one to it, and from then on it
+// serves that function alone, one call at a time, until it has been idle for long, its function is deployed anew, or
+// a call crashes or times out. Between calls all its processes are stopped. See DESIGN.md of package functions.
+package sandbox
+
+import (
+	"container/list"
+	"context"
+	"crypto/rand"
+	"embed"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+	"time"
+
+	"nuage/api"
+	"nuage/compute"
+	"nuage/functions"
+)
+
+//go:embed bootstrap.py
+var bootstrap embed.FS
+
+// Options are what a Runtime needs. Only Engine and Dir are required.
+type Options struct {
+	Engine    compute.Engine
+	Dir       string // absolute path on the engine's host, at most 70 bytes, for sockets and code; nobody else's
+	Logger    *slog.Logger
+	Image     string        // nuage/python:1 when empty
+	Warm      int           // sandboxes kept ready for each memory size and network in use; 2 when 0, none when negative
+	Max       int           // sandboxes at once; 32 when 0
+	KeepAlive time.Duration // how long a sandbox waits for its function's next call; 10 minutes when 0
+}
+
+// Fixed times.
+const (
+	startLimit  = 60 * time.Second // making a sandbox, on a busy machine too
+	initLimit   = 10 * time.Second // loading the code
+	removeLimit = 60 * time.Second
+	replyGrace  = 2 * time.Second // over a call's time-out, for the guest to tell of it
+)
+
+// makers is how many sandboxes are made at once.
+const makers = 4
+
+// maxDir leaves room for the socket in the 108 bytes of a Unix address.
+const maxDir = 70
+
+// Runtime is the functions.Runtime for Python.
+type Runtime struct {
+	o      Options
+	run    string // begins the ids of all sandboxes of this process
+	ctx    context.Context
+	cancel context.CancelFunc
+	makers chan struct{}
+	work   sync.WaitGroup // goroutines
+
+	mu     sync.Mutex
+	pools  map[poolKey]*pool
+	idle   *list.List // of *box: bound, the longest idle first
+	boxes  int        // made or being made
+	uids   map[int]bool
+	serial int
+	closed bool
+}
+
+// New makes a Runtime, removes what an earlier process has left in the engine, and begins to make sandboxes, both in
+// the background. Invalid: Dir is not absolute or too long. Internal: Dir can not be written.
+func New(o Options) (*Runtime, error) {
+	if !filepath.IsAbs(o.Dir) || len(o.Dir) > maxDir {
+		return nil, api.Errorf(api.Invalid, "cannot use %q for sandboxes: it must be absolute and have at most %d bytes; choose a shorter home", o.Dir, maxDir)
+	}
+	r := &Runtime{o: o.withDefaults(), pools: map[poolKey]*pool{}, idle: list.New(), uids: map[int]bool{}, makers: make(chan struct{}, makers)}
+	r.run = "sb-" + randomHex(4) + "-"
+	r.ctx, r.cancel = context.WithCancel(context.Background())
+	old, err := r.prepareDir()
+	if err != nil {
+		return nil, api.Errorf(api.Internal, "cannot use %q for sandboxes: %w", o.Dir, err)
+	}
+	r.work.Go(func() { r.begin(old) })
+	return r, nil
+}
+
+func (o Options) withDefaults() Options {
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.Image == "" {
+		o.Image = "nuage/python:1"
+	}
+	if o.Warm == 0 {
+		o.Warm = 2
+	}
+	if o.Max == 0 {
+		o.Max = 32
+	}
+	if o.KeepAlive == 0 {
+		o.KeepAlive = 10 * time.Minute
+	}
+	return o
+}
+
+func randomHex(bytes int) string {
+	b := make([]byte, bytes)
+	rand.Read(b) // never fails: see crypto/rand
+	return hex.EncodeToString(b)
+}
+
+// prepareDir lays the directory out and returns what is left there of earlier processes.
+func (r *Runtime) prepareDir() ([]string, error) {
+	runtime := r.runtimeDir()
+	if err := makeDirs(0o700, r.o.Dir); err != nil {
+		return nil, err
+	}
+	if err := makeDirs(0o755, r.boxesDir(), r.codeDir(), runtime); err != nil {
+		return nil, err
+	}
+	source, err := bootstrap.ReadFile("bootstrap.py")
+	if err != nil {
+		return nil, err
+	}
+	if err := writeFile(filepath.Join(runtime, "bootstrap.py"), source, 0o644); err != nil {
+		return nil, err
+	}
+	return leftovers(r.boxesDir(), r.codeDir())
+}
+
+func (r *Runtime) boxesDir() string   { return filepath.Join(r.o.Dir, "b") }
+func (r *Runtime) codeDir() string    { return filepath.Join(r.o.Dir, "code") }
+func (r *Runtime) runtimeDir() string { return filepath.Join(r.o.Dir, "python") }
+
+func leftovers(dirs ...string) ([]string, error) {
+	var paths []string
+	for _, dir := range dirs {
+		entries, err := os.ReadDir(dir)
+		if err != nil {
+			return nil, err
+		}
+		for _, e := range entries {
+			paths = append(paths, filepath.Join(dir, e.Name()))
+		}
+	}
+	return paths, nil
+}
+
+// begin clears the leftovers and fills the pool that functions without a network use.
+func (r *Runtime) begin(old []string) {
+	if err := r.real(r.ctx); err != nil {
+		r.o.Logger.Info("no sandboxes are made", "reason", err)
+		return
+	}
+	if err := r.sweep(r.ctx); err != nil {
+		r.o.Logger.Warn("cannot remove the sandboxes of an earlier process", "error", err)
+		return
+	}
+	for _, path := range old {
+		if err := os.RemoveAll(path); err != nil {
+			r.o.Logger.Warn("cannot remove the files of an earlier sandbox", "path", path, "error", err)
+		}
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	p := r.pool(poolKey{memoryMB: api.DefaultMemoryMB})
+	p.users++ // for good
+	r.fill(p)
+}
+
+// real refuses an engine in which nothing runs.
+func (r *Runtime) real(ctx context.Context) error {
+	info, err := r.o.Engine.Info(ctx)
+	if err != nil {
+		return err
+	}
+	if !info.Real {
+		return api.Errorf(api.Unsupported, "cannot run Python functions with engine %q: it runs nothing; start the cloud with --engine docker", info.Name)
+	}
+	return nil
+}
+
+// sweep removes the sandboxes of this cloud that this process did not make.
+func (r *Runtime) sweep(ctx context.Context) error {
+	all, err := r.o.Engine.List(ctx)
+	if err != nil {
+		return err
+	}
+	for _, o := range all {
+		if o.Kind == compute.KindFunction && !strings.HasPrefix(o.ID, r.run) {
+			if err := r.o.Engine.Remove(ctx, o.ID); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+var validHandler = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_./-]*\.[A-Za-z_][A-Za-z0-9_]*$`)
+
+// DefaultHandler is used where a deployment names none.
+const DefaultHandler = "main.handler"
+
+// Check implements functions.Runtime: a sandbox of its own parses every source file. Whether the handler exists shows
+// at the first call, as on AWS Lambda.
+func (r *Runtime) Check(ctx context.Context, d functions.Deployment) error {
+	if err := r.accept(ctx, d); err != nil {
+		return err
+	}
+	d = functions.Deployment{FunctionID: d.FunctionID, Name: d.Name, Handler: d.Handler, CodeDir: d.CodeDir, MemoryMB: api.DefaultMemoryMB}
+	p, err := r.newProgram(d)
+	if err != nil {
+		return err
+	}
+	return errors.Join(p.check(ctx), p.Close())
+}
+
+// accept refuses what can not work here.
+func (r *Runtime) accept(ctx context.Context, d functions.Deployment) error {
+	if err := r.real(ctx); err != nil {
+		return err
+	}
+	if d.Handler != "" && !validHandler.MatchString(d.Handler) {
+		return api.Errorf(api.Invalid, "cannot deploy function %q: handler %q does not name a module and a function, as main.handler", d.Name, d.Handler)
+	}
+	if d.Internet && d.Network == "" {
+		return api.Errorf(api.Unsupported, "cannot deploy function %q: a way out needs a network of the engine", d.Name)
+	}
+	return nil
+}
+
+// Open implements functions.Runtime. Sandboxes of the deployment's size and network begin to be made.
+func (r *Runtime) Open(ctx context.Context, d functions.Deployment) (functions.Program, error) {
+	if err := r.accept(ctx, d); err != nil {
+		return nil, err
+	}
+	p, err := r.newProgram(d)
+	if err != nil {
+		return nil, err
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	p.pool.users++
+	p.using = true
+	r.fill(p.pool)
+	return p, nil
+}
+
+// Close removes all sandboxes. Programs are closed before.
+func (r *Runtime) Close() error {
+	r.mu.Lock()
+	r.closed = true
+	var ready []*box
+	for _, p := range r.pools {
+		ready = append(ready, p.ready...)
+		p.ready = nil
+	}
+	for _, b := range ready {
+		r.discard(b)
+	}
+	r.mu.Unlock()
+	r.cancel()
+	r.work.Wait()
+	if err := os.RemoveAll(r.boxesDir()); err != nil {
+		return fmt.Errorf("cannot remove the sandboxes' files: %w", err)
+	}
+	return nil
+}
