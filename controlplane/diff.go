@@ -71,8 +71,8 @@ func change(w compute.Workload, o compute.Observed, there, again bool) verb {
 		return ""
 	case !there:
 		return create
-	case o.State == compute.StateDead:
-		return replace
+	case o.State == compute.StateDead: // half removed by somebody else
+		return remove
 	case o.Template != w.Template() && w.Kind != compute.KindInstance: // an instance's root disk is data
 		return replace
 	case w.Running && o.State == compute.StateRunning && again:

@@ -303,7 +303,7 @@ func (g *guests) heard(ctx context.Context, one *guest, client *link.Client, e l
 			actor := api.Actor{Kind: api.Customer, Name: orElse(e.Key, e.User)}
 			return g.cp.record(tx, actor, "instance", &one.meta, "ssh", clip(orElse(e.Command, "login shell")))
 		case link.EventBooted:
-			return g.cp.record(tx, platform("guest"), "instance", &one.meta, "boot", "host key, firewall and metadata in place")
+			return g.cp.record(tx, platform("guest"), "instance", &one.meta, "boot", "host key, firewall and boot scripts in place")
 		case link.EventOOM:
 			return g.cp.record(tx, platform("guest"), "instance", &one.meta, "oom", fmt.Sprintf("the kernel killed %d processes for want of memory", e.Status))
 		}

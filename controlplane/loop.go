@@ -53,7 +53,7 @@ func (t trouble) reason() string { return t.err.Error() }
 
 func newLoop(cp *ControlPlane) *loop {
 	return &loop{cp: cp, wakes: make(chan struct{}, 1), inFlight: map[string]bool{}, failing: map[string]trouble{},
-		ready: api.Errorf(api.Unavailable, "cannot serve yet: the first pass over all workloads is not done")}
+		ready: api.Errorf(api.Unavailable, "the first pass over all workloads is not done")}
 }
 
 // wake asks for a pass soon.

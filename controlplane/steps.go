@@ -52,7 +52,7 @@ func (cp *ControlPlane) bringUp(ctx context.Context, w *world, l compute.Workloa
 		}
 	}
 	made, known := w.tracks[l.ID]
-	if !known {
+	if !known || !w.real { // the simulator begins empty each time
 		return cp.placed(w, l)
 	}
 	made.Halted = false

@@ -21,7 +21,7 @@ func (s streams) Exec(ctx context.Context, project, noun, name string, cmd api.C
 	if _, err := s.cp.authorize(ctx, project); err != nil {
 		return 0, err
 	}
-	if len(cmd.Words) == 0 && noun != "databases" {
+	if len(cmd.Words) == 0 {
 		return 0, api.Errorf(api.Invalid, "cannot run nothing: give a command")
 	}
 	switch noun {
@@ -145,8 +145,13 @@ func (s streams) removeHelper(ctx context.Context, id string) {
 	s.cp.helpers.drop(id)
 }
 
-// execDatabase runs psql, as the database's user, in the server's container.
+// execDatabase runs psql in the server's container: logged in as the database's user, and as nobody there, because a
+// shell on the server is not what a managed database gives.
 func (s streams) execDatabase(ctx context.Context, project, name string, cmd api.Command, stdio api.Stdio) (int, error) {
+	if cmd.Words[0] != "psql" {
+		return 0, api.Errorf(api.Invalid, "cannot run %q in database %q: psql is what runs there", cmd.Words[0], name)
+	}
+	args := cmd.Words[1:]
 	d, err := s.cp.databases().Get(ctx, project, name)
 	if err != nil {
 		return 0, err
@@ -162,12 +167,12 @@ func (s streams) execDatabase(ctx context.Context, project, name string, cmd api
 	if err := s.cp.Store.View(func(tx *storage.Tx) (err error) { l, err = s.cp.login(tx, d); return err }); err != nil {
 		return 0, err
 	}
-	if err := s.recordCommand(ctx, "database", &d.Meta, "exec", api.Command{Words: append([]string{"psql"}, cmd.Words...)}); err != nil {
+	if err := s.recordCommand(ctx, "database", &d.Meta, "exec", api.Command{Words: append([]string{"psql"}, args...)}); err != nil {
 		return 0, err
 	}
 	p := process(ctx, cmd, stdio)
-	p.Command = append([]string{"psql", "-h", "127.0.0.1", "-U", l.user, "-d", l.database}, cmd.Words...)
-	p.Env = append(p.Env, "PGPASSWORD="+l.password)
+	p.Command, p.User = append([]string{"psql"}, args...), "nobody"
+	p.Env = append(p.Env, "PGHOST=127.0.0.1", "PGUSER="+l.user, "PGDATABASE="+l.database, "PGPASSWORD="+l.password)
 	return engine.Exec(ctx, d.ID, p)
 }
 
