@@ -345,16 +345,16 @@ func (fakeSystem) Shutdown(context.Context) error { return nil }
 // rig is a face over the fake.
 type rig struct {
 	handler http.Handler
-	log     *bytes.Buffer
+	log     *logBuffer
 	ready   error
 }
 
 func newRig(t *testing.T, hosts ...string) *rig {
 	t.Helper()
 	reg := prometheus.NewRegistry()
-	r := &rig{log: &bytes.Buffer{}}
+	r := &rig{log: &logBuffer{}}
 	h, err := New(Options{
-		Cloud: fakeCloud(), Logger: slog.New(slog.NewTextHandler(&locked{w: r.log}, &slog.HandlerOptions{Level: slog.LevelDebug})), Registerer: reg, Gatherer: reg,
+		Cloud: fakeCloud(), Logger: slog.New(slog.NewTextHandler(r.log, &slog.HandlerOptions{Level: slog.LevelDebug})), Registerer: reg, Gatherer: reg,
 		Ready: func() error { return r.ready }, Version: "1.2.3", Hosts: hosts,
 	})
 	if err != nil {
@@ -364,20 +364,47 @@ func newRig(t *testing.T, hosts ...string) *rig {
 	return r
 }
 
-type locked struct {
-	mu sync.Mutex
-	w  io.Writer
+// logBuffer is a log that a test reads while a server writes it.
+type logBuffer struct {
+	mu   sync.Mutex
+	text strings.Builder
 }
 
-func (l *locked) Write(p []byte) (int, error) {
+func (l *logBuffer) Write(p []byte) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.w.Write(p)
+	return l.text.Write(p)
+}
+
+func (l *logBuffer) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
+}
+
+// until waits until the log has a text.
+func (r *rig) until(t *testing.T, text string) {
+	t.Helper()
+	for end := time.Now().Add(10 * time.Second); !strings.Contains(r.log.String(), text); time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("the log lacks %q after 10 s:\n%s", text, r.log)
+		}
+	}
 }
 
 // do makes a request with the account's token; header lines are "Name: value", and "Name:" takes one away.
 func (r *rig) do(t *testing.T, method, path, body string, headers ...string) *httptest.ResponseRecorder {
 	t.Helper()
+	return r.serve(r.request(method, path, body, headers...))
+}
+
+func (r *rig) serve(req *http.Request) *httptest.ResponseRecorder {
+	w := httptest.NewRecorder()
+	r.handler.ServeHTTP(w, req)
+	return w
+}
+
+func (r *rig) request(method, path, body string, headers ...string) *http.Request {
 	req := httptest.NewRequest(method, "http://localhost:7070"+path, strings.NewReader(body))
 	req.RemoteAddr = "127.0.0.1:5555"
 	req.Header.Set("Authorization", "Bearer all")
@@ -394,7 +421,5 @@ func (r *rig) do(t *testing.T, method, path, body string, headers ...string) *ht
 			req.Header.Set(name, value)
 		}
 	}
-	w := httptest.NewRecorder()
-	r.handler.ServeHTTP(w, req)
-	return w
+	return req
 }
