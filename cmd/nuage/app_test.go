@@ -128,8 +128,7 @@ func TestRunPassesWordsInputAndStatusOn(t *testing.T) {
 	}
 	w = newWorld(t, "select 1;")
 	w.check(t, "to stdout\n! to stderr\n", "database", "psql", "orders", "--", "-c", "select 2")
-	want := api.Command{Words: []string{"psql", "-c", "select 2"}, Env: map[string]string{
-		"PGHOST": "127.0.0.1", "PGUSER": "nuage", "PGPASSWORD": "secret", "PGDATABASE": "orders"}}
+	want := api.Command{Words: []string{"psql", "-c", "select 2"}}
 	if d := cmp.Diff(want, w.streams.cmd); d != "" || w.streams.noun != "databases" {
 		t.Errorf("ran on %s: %s", w.streams.noun, d)
 	}

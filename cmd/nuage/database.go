@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"net/url"
 	"strconv"
 	"strings"
 
@@ -82,28 +81,10 @@ func (c *cli) databasePsqlCmd() *cobra.Command {
 		Args:              takes(1, -1),
 		ValidArgsFunction: c.databases().complete(c),
 		RunE: c.inCloud(func(ctx context.Context, s session, args []string) error {
-			cred, err := s.cloud.Databases.Credentials(ctx, s.project, args[0])
-			if err != nil {
-				return err
-			}
-			cmd, err := psqlCommand(cred, args[1:])
-			if err != nil {
-				return err
-			}
+			cmd := api.Command{Words: append([]string{"psql"}, args[1:]...)}
 			return c.exec(ctx, s, "databases", args[0], cmd)
 		}),
 	}
-}
-
-// psqlCommand is psql in the database's own container. The password goes by the environment, where no list of
-// processes shows it.
-func psqlCommand(cred api.Credentials, args []string) (api.Command, error) {
-	u, err := url.Parse(cred.InternalURL)
-	if err != nil {
-		return api.Command{}, api.Errorf(api.Internal, "cannot read the address of the database: %w", err)
-	}
-	env := map[string]string{"PGHOST": "127.0.0.1", "PGUSER": cred.User, "PGPASSWORD": cred.Password, "PGDATABASE": strings.TrimPrefix(u.Path, "/")}
-	return api.Command{Words: append([]string{"psql"}, args...), Env: env}, nil
 }
 
 func (c *cli) databaseCredentialsCmd() *cobra.Command {

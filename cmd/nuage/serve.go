@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -25,6 +26,7 @@ import (
 	"nuage/controlplane/billing"
 	"nuage/controlplane/ingress"
 	"nuage/functions"
+	"nuage/functions/sandbox"
 	"nuage/functions/wasm"
 	"nuage/storage"
 )
@@ -182,7 +184,7 @@ func (c *cloud) openPlane(ctx context.Context, shutdown func()) error {
 	if err != nil {
 		return err
 	}
-	runtimes, err := c.runtimes(ctx)
+	runtimes, err := c.runtimes()
 	if err != nil {
 		return err
 	}
@@ -218,13 +220,28 @@ func (c *cloud) remember(ctx context.Context) error {
 	return rememberCloud(c.conf.Home, c.api.Addr().String(), token)
 }
 
-func (c *cloud) runtimes(ctx context.Context) (map[string]functions.Runtime, error) {
+func (c *cloud) runtimes() (map[string]functions.Runtime, error) {
 	w, err := wasm.New(wasm.Options{CacheDir: filepath.Join(c.conf.Home, "cache", "wasm"), Logger: c.conf.Log})
 	if err != nil {
 		return nil, err
 	}
 	c.onClose(w.Close)
-	return map[string]functions.Runtime{"wasm": w}, nil
+	s, err := sandbox.New(sandbox.Options{Engine: c.engine, Dir: c.socketDir(), Logger: c.conf.Log})
+	if err != nil {
+		return nil, err
+	}
+	c.onClose(s.Close)
+	return map[string]functions.Runtime{"wasm": w, "python": s}, nil
+}
+
+// socketDir is where sandboxes have their sockets: in the home, or where its path is too long for a socket's address,
+// in the system's folder for temporary files.
+func (c *cloud) socketDir() string {
+	const most = 70
+	if dir := filepath.Join(c.conf.Home, "run"); len(dir) <= most {
+		return dir
+	}
+	return filepath.Join(os.TempDir(), "nuage-run-"+strings.TrimPrefix(c.store.CloudID(), "cloud-"))
 }
 
 // run serves both addresses and converges until ctx ends.
@@ -269,7 +286,7 @@ func wipe(ctx context.Context, home, engine string) error {
 			return err
 		}
 	}
-	for _, name := range []string{"state.db", "state.db.holder", "secret.key", "config.json", "keys", "blobs", "nuage.log", filepath.Join("cache", "code")} {
+	for _, name := range []string{"state.db", "state.db.holder", "secret.key", "config.json", "keys", "blobs", "nuage.log", "run", filepath.Join("cache", "code")} {
 		if err := os.RemoveAll(filepath.Join(home, name)); err != nil {
 			return api.Errorf(api.Unavailable, "cannot remove %q: %w", name, err)
 		}
