@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"nuage/api"
 	"nuage/storage"
 )
@@ -197,28 +199,30 @@ func TestCommitCancelledTooLateIsDone(t *testing.T) {
 	})
 }
 
+// TestCloseDrains closes with more calls in the queue than one batch takes.
 func TestCloseDrains(t *testing.T) {
-	s, table := newStore(t), apps()
+	s, log := newStore(t), calls()
 	release := occupied(t, s)
-	answers := queued(t, s, t.Context(), putAll(table, app{ID: "1", Name: "1"}), putAll(table, app{ID: "2", Name: "2"}))
+	const n = 2500
+	var group errgroup.Group
+	for i := range n {
+		group.Go(func() error {
+			r, err := log.Record(call{N: i})
+			return errors.Join(err, s.Append(context.Background(), r))
+		})
+	}
+	eventually(t, func() bool { return s.Waiting() == n })
 	closed := make(chan error, 1)
 	go func() { closed <- s.Close() }()
-	eventually(t, func() bool { // refused from now on
-		ctx, cancel := context.WithCancel(t.Context())
-		cancel2 := time.AfterFunc(time.Millisecond, cancel)
-		defer cancel2.Stop()
-		err := s.Commit(ctx, nil)
-		return err != nil && strings.Contains(err.Error(), "the store is closed")
-	})
+	eventually(t, s.Closing)
+	wantError(t, s.Commit(t.Context(), nil), api.Unavailable, s.Path(), `cannot use "PATH": the store is closed`)
 	release()
-	for _, a := range answers {
-		must(t, <-a)
-	}
+	must(t, group.Wait())
 	must(t, <-closed)
 	reopened := openAt(t, s.Path(), testOptions())
 	view(t, reopened, func(tx *storage.Tx) {
-		if !table.Has(tx, "1") || !table.Has(tx, "2") {
-			t.Error("a queued commit was lost")
+		if end := log.End(tx); end != n+1 {
+			t.Errorf("the log ends at %d, want %d", end, n+1)
 		}
 	})
 }

@@ -4,14 +4,17 @@ package storage_test
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"fmt"
 	"os"
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
+	"time"
 
 	"go.uber.org/goleak"
 
@@ -97,4 +100,74 @@ func TestLockHeldByAnotherProcess(t *testing.T) {
 	must(t, child.Process.Kill())
 	_ = child.Wait()
 	openAt(t, path, testOptions())
+}
+
+// openFiles counts how often this process has the file at path open.
+func openFiles(t *testing.T, path string) int {
+	t.Helper()
+	links, err := filepath.Glob("/proc/self/fd/*")
+	must(t, err)
+	n := 0
+	for _, link := range links {
+		if target, err := os.Readlink(link); err == nil && target == path {
+			n++
+		}
+	}
+	return n
+}
+
+// openWaiting opens the store at path, which is held, in the background and returns once it waits for the lock.
+func openWaiting(t *testing.T, path string) <-chan *storage.Store {
+	t.Helper()
+	if runtime.GOOS != "linux" {
+		t.Skip("needs /proc")
+	}
+	opts := testOptions()
+	opts.LockTimeout = 20 * time.Second
+	opened := make(chan *storage.Store, 1)
+	go func() {
+		s, err := storage.Open(path, opts)
+		if err != nil {
+			t.Error(err)
+		}
+		opened <- s
+	}()
+	eventually(t, func() bool { return openFiles(t, path) == 2 })
+	return opened
+}
+
+func TestOpenWaitsForTheLock(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "state.db")
+	first, err := storage.Open(path, testOptions())
+	must(t, err)
+	opened := openWaiting(t, path)
+	select {
+	case <-opened:
+		t.Fatal("opened twice")
+	default:
+	}
+	update(t, first, putAll(apps(), app{ID: "1", Name: "first"}))
+	must(t, first.Close())
+	must(t, (<-opened).Close())
+	if got := namesAt(t, path); got != "first " {
+		t.Errorf("the store has %q, want what the first holder wrote", got)
+	}
+}
+
+// TestOpenWaitingThroughARestore: who waits for the lock of a file that is replaced meanwhile gets the new one.
+func TestOpenWaitingThroughARestore(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "state.db")
+	must(t, storage.Restore(path+".new", bytes.NewReader(backupOf(t, app{ID: "1", Name: "new"})), testOptions()))
+	first, err := storage.Open(path, testOptions())
+	must(t, err)
+	opened := openWaiting(t, path)
+	must(t, os.Rename(path+".new", path))
+	must(t, first.Close())
+	s := <-opened
+	defer func() { must(t, s.Close()) }()
+	view(t, s, func(tx *storage.Tx) {
+		if !apps().Has(tx, "1") {
+			t.Error("opened the file that was replaced")
+		}
+	})
 }

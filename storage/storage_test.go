@@ -1,6 +1,7 @@
 package storage_test
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"os"
@@ -133,27 +134,20 @@ func TestOpenRefuses(t *testing.T) {
 	}
 }
 
-func TestOpenWaitsForTheLock(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "state.db")
-	first, err := storage.Open(path, testOptions())
+// TestEqualWritesCostNothing: what changes nothing leaves the file as it is, byte for byte.
+func TestEqualWritesCostNothing(t *testing.T) {
+	s, put := newStore(t), putAll(apps(), app{ID: "1", Name: "a"})
+	update(t, s, put)
+	before, err := os.ReadFile(s.Path())
 	must(t, err)
-	opts := testOptions()
-	opts.LockTimeout = 10 * time.Second
-	opened := make(chan error, 1)
-	go func() {
-		s, err := storage.Open(path, opts)
-		if err == nil {
-			err = s.Close()
-		}
-		opened <- err
-	}()
-	select {
-	case err := <-opened:
-		t.Fatalf("opened twice: %v", err)
-	case <-time.After(200 * time.Millisecond):
+	update(t, s, put)
+	must(t, s.Commit(t.Context(), put))
+	update(t, s, func(*storage.Tx) error { return nil })
+	after, err := os.ReadFile(s.Path())
+	must(t, err)
+	if !bytes.Equal(before, after) {
+		t.Error("an equal write was committed")
 	}
-	must(t, first.Close())
-	must(t, <-opened)
 }
 
 func TestHolderFile(t *testing.T) {

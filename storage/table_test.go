@@ -171,11 +171,11 @@ func TestTableMovesIndexes(t *testing.T) {
 
 func TestTableMayBeChangedWhileWalked(t *testing.T) {
 	s, table := newStore(t), apps()
-	for i := range 500 {
-		update(t, s, putAll(table, app{ID: fmt.Sprintf("app-%03d", i), Project: "p", Name: fmt.Sprint(i), Model: "paas"}))
-	}
 	seen := 0
 	update(t, s, func(tx *storage.Tx) error {
+		for i := range 500 {
+			must(t, table.Put(tx, app{ID: fmt.Sprintf("app-%03d", i), Name: fmt.Sprint(i), Model: "paas"}))
+		}
 		return table.EachBy(tx, "model", "paas\x00", func(a app) error { seen++; return table.Delete(tx, a.ID) })
 	})
 	view(t, s, func(tx *storage.Tx) {
