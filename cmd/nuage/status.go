@@ -98,8 +98,14 @@ func (c *cli) versionCmd() *cobra.Command {
 	}
 }
 
-// version is what the Go toolchain noted about the source this program was built from.
+// buildVersion is set by the linker (-X main.buildVersion=...) and by nothing else.
+var buildVersion string
+
+// version is the linker's, else what the Go toolchain noted about the source this program was built from.
 func version() string {
+	if buildVersion != "" {
+		return buildVersion
+	}
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
 		return "unknown"
