@@ -27,7 +27,8 @@ type Fixture struct {
 	Patience time.Duration
 	// Image is of a program that serves HTTP on PORT; "": one that a simulator takes for such.
 	Image string
-	// Guests says that instances really run, so that Exec works; where not, it is Unsupported.
+	// Guests says that workloads really run. Where not, as in the simulator, Exec and Logs are Unsupported, and the
+	// credentials of a database a Conflict.
 	Guests bool
 }
 
