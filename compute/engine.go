@@ -272,6 +272,7 @@ type Stats struct {
 
 // Stater measures.
 type Stater interface {
+	// Stats may take a second. Of a stopped workload they are zero. NotFound.
 	Stats(ctx context.Context, id string) (Stats, error)
 }
 

@@ -87,7 +87,7 @@ func (e *Engine) hostConfig(w compute.Workload) *container.HostConfig {
 	no := false
 	h := &container.HostConfig{
 		NetworkMode: "none", RestartPolicy: container.RestartPolicy{Name: container.RestartPolicyDisabled},
-		LogConfig: e.logConfig(), Resources: resources(w.Limits), Mounts: e.mounts(w), Tmpfs: w.Tmpfs,
+		LogConfig: e.logConfig(w.Guest), Resources: resources(w.Limits), Mounts: e.mounts(w), Tmpfs: w.Tmpfs,
 		ReadonlyRootfs: w.ReadOnly, ExtraHosts: pairs(w.Hosts, ":"), Init: &no,
 	}
 	if w.Network != "" {
@@ -144,11 +144,19 @@ func resources(l compute.Limits) container.Resources {
 
 const cpuPeriod = 100_000 // microseconds
 
+// machineLogs is how much more of a machine's output is kept: its log holds the guest's channel beside the console,
+// and one must not push the other out soon.
+const machineLogs = 4
+
 // logConfig bounds the log. The mode stays blocking: a machine's stdout is the guest's channel and may lose nothing.
-func (e *Engine) logConfig() container.LogConfig {
+func (e *Engine) logConfig(guest compute.GuestMode) container.LogConfig {
 	const files = 2
+	size := max(1, e.o.MaxLogBytes/files)
+	if guest == compute.GuestMachine {
+		size *= machineLogs
+	}
 	return container.LogConfig{Type: "json-file", Config: map[string]string{
-		"max-size": strconv.FormatInt(max(1, e.o.MaxLogBytes/files), 10), "max-file": strconv.Itoa(files),
+		"max-size": strconv.FormatInt(size, 10), "max-file": strconv.Itoa(files),
 	}}
 }
 

@@ -261,7 +261,7 @@ func TestGuestMachine(t *testing.T) {
 	ok(t, err)
 	is := fmt.Sprintln(c.HostConfig.CapAdd, c.HostConfig.Privileged, c.Config.Env[:4], c.HostConfig.Sysctls, c.HostConfig.LogConfig, c.HostConfig.RestartPolicy.Name, c.HostConfig.Mounts[0].ReadOnly)
 	want := "[NET_ADMIN] false [B=1 NUAGE_ID=i NUAGE_NAME=web NUAGE_PROJECT=p] map[net.ipv4.ping_group_range:0 2147483647] " +
-		"{json-file map[max-file:2 max-size:1048576]} no true\n"
+		"{json-file map[max-file:2 max-size:4194304]} no true\n"
 	if is = strings.Replace(is, "CAP_", "", 1); is != want {
 		t.Errorf("made as\n%s\nwant\n%s", is, want)
 	}

@@ -28,7 +28,7 @@ type Options struct {
 	Guest        []byte       // the static guest binary for the engine's architecture; nil: no guest modes
 	GuestVersion string       // distinguishes guest binaries: part of the name of the volume that holds one
 	GuestVolume  string       // another name for that volume, for tests
-	MaxLogBytes  int64        // what is kept of a workload's output; 0: 2 MiB
+	MaxLogBytes  int64        // what is kept of a workload's output, of a machine's four times that; 0: 2 MiB
 	Publish      bool         // publish ports on loopback even where container addresses can be reached
 }
 

@@ -11,7 +11,8 @@ import (
 )
 
 // Stats reads the counters once. Of a stopped workload they are zero. Memory is what the kernel can't take back:
-// usage less inactive file cache.
+// usage less inactive file cache. The engine answers in milliseconds when it was not asked lately, and else at its
+// next sampling: within a second.
 func (e *Engine) Stats(ctx context.Context, id string) (compute.Stats, error) {
 	res, err := e.cli.ContainerStatsOneShot(ctx, e.name(id))
 	if err != nil {
