@@ -7,6 +7,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/hex"
+	"fmt"
 	"io"
 	"net"
 	"os"
@@ -26,25 +27,34 @@ import (
 // machineImage is Debian as nuage ships it.
 const machineImage = "nuage/debian-12:1"
 
-// guestBinary builds the guest once for all tests.
-var guestBinary = sync.OnceValues(func() (string, error) {
+// workshop is what the tests share: a directory with the programs, which machines see as /.nuage, and one with SSH keys.
+type workshop struct{ dir, bin, keys string }
+
+// open makes the workshop when the first test needs it.
+var open = sync.OnceValues(func() (workshop, error) {
 	dir, err := os.MkdirTemp("", "nuage-guest-test-")
+	w := workshop{dir, filepath.Join(dir, "bin"), filepath.Join(dir, "keys")}
 	if err != nil {
-		return "", err
+		return w, err
 	}
-	cmd := exec.Command("go", "build", "-trimpath", "-ldflags", "-s -w", "-o", filepath.Join(dir, "nuage-guest"), "nuage/cmd/nuage-guest")
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
-	out, err := cmd.CombinedOutput()
-	if err != nil {
-		io.WriteString(os.Stderr, string(out))
+	build := exec.Command("go", "build", "-trimpath", "-ldflags", "-s -w", "-o", w.bin+"/", "nuage/cmd/nuage-guest", "./testdata/probe")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	commands := []*exec.Cmd{exec.Command("mkdir", w.bin, w.keys), build}
+	for name, kind := range map[string]string{"host": "ed25519", "user": "ed25519", "rsa": "rsa", "stranger": "ed25519"} {
+		commands = append(commands, exec.Command("ssh-keygen", "-q", "-t", kind, "-N", "", "-C", name, "-f", filepath.Join(w.keys, name)))
 	}
-	return dir, err
+	for _, c := range commands {
+		if out, err := c.CombinedOutput(); err != nil {
+			return w, fmt.Errorf("%s: %w\n%s", c, err, out)
+		}
+	}
+	return w, nil
 })
 
 func TestMain(m *testing.M) {
 	status := m.Run()
-	if dir, err := guestBinary(); err == nil {
-		os.RemoveAll(dir)
+	if w, _ := open(); w.dir != "" {
+		os.RemoveAll(w.dir)
 	}
 	os.Exit(status)
 }
@@ -82,7 +92,8 @@ type vm struct {
 	id       string // of the container
 	address  string
 	attached *attachment
-	keys     string // directory of the SSH client
+	keys     string // directory with SSH keys
+	home     string // directory with what this machine's clients know
 	config   link.Config
 }
 
@@ -139,23 +150,23 @@ func attach(t *testing.T, id string) *attachment {
 	return a
 }
 
-// boot starts a machine; more are further arguments of docker create. It is not configured yet.
+// boot starts a machine; more are further arguments of docker run. It is not configured yet.
 func boot(t *testing.T, image string, more []string, command ...string) *vm {
 	t.Helper()
 	needEngine(t, image)
-	dir, err := guestBinary()
+	w, err := open()
 	if err != nil {
 		t.Fatal(err)
 	}
 	suffix := make([]byte, 6)
 	rand.Read(suffix)
-	args := []string{"create", "-i", "--name", "nuage-guest-test-" + hex.EncodeToString(suffix), "--cap-add", "NET_ADMIN",
-		"-v", dir + ":/.nuage:ro", "--entrypoint", "/.nuage/nuage-guest", "--user", "0"}
+	// Not docker create, which would have stdin closed with the first attachment.
+	args := []string{"run", "-d", "-i", "--name", "nuage-guest-test-" + hex.EncodeToString(suffix), "--cap-add", "NET_ADMIN",
+		"-v", w.bin + ":/.nuage:ro", "--entrypoint", "/.nuage/nuage-guest", "--user", "0"}
 	args = append(append(args, more...), image, "machine", "--")
 	id := docker(t, append(args, command...)...)
 	t.Cleanup(func() { docker(t, "rm", "-f", "-v", id) })
-	m := &vm{t: t, id: id, keys: t.TempDir()}
-	docker(t, "start", id)
+	m := &vm{t: t, id: id, keys: w.keys, home: t.TempDir()}
 	m.address = docker(t, "inspect", "-f", "{{.NetworkSettings.IPAddress}}", id)
 	m.dial()
 	return m
@@ -221,17 +232,11 @@ func (m *vm) run(args ...string) (string, int) {
 	return out.String(), status
 }
 
-// sshConfig makes keys and returns a Config that lets them in from anywhere.
+// sshConfig returns a Config that lets them in from anywhere.
 func (m *vm) sshConfig() link.Config {
 	m.t.Helper()
-	for name, kind := range map[string]string{"host": "ed25519", "user": "ed25519", "rsa": "rsa", "stranger": "ed25519"} {
-		out, err := exec.Command("ssh-keygen", "-q", "-t", kind, "-N", "", "-C", name, "-f", filepath.Join(m.keys, name)).CombinedOutput()
-		if err != nil {
-			m.t.Fatalf("ssh-keygen: %v\n%s", err, out)
-		}
-	}
 	known := m.address + " " + m.file("host.pub")
-	if err := os.WriteFile(filepath.Join(m.keys, "known"), []byte(known), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(m.home, "known"), []byte(known), 0o600); err != nil {
 		m.t.Fatal(err)
 	}
 	return link.Config{
@@ -253,7 +258,7 @@ func (m *vm) file(name string) string {
 // options are what ssh, scp and sftp need to know.
 func (m *vm) options(key string) []string {
 	return []string{"-F", "none", "-i", filepath.Join(m.keys, key), "-o", "IdentitiesOnly=yes", "-o", "BatchMode=yes",
-		"-o", "ConnectTimeout=10", "-o", "UserKnownHostsFile=" + filepath.Join(m.keys, "known"), "-o", "StrictHostKeyChecking=yes"}
+		"-o", "ConnectTimeout=10", "-o", "UserKnownHostsFile=" + filepath.Join(m.home, "known"), "-o", "StrictHostKeyChecking=yes"}
 }
 
 // ssh runs the stock client with the key and returns output and exit status.

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
 	"syscall"
 	"unsafe"
 
@@ -19,20 +18,24 @@ var stopSignals = [...]syscall.Signal{
 	unix.SIGTERM, unix.SIGINT, unix.SIGQUIT, unix.SIGUSR1, unix.SIGWINCH, unix.SIGPWR, syscall.Signal(37), // 37: SIGRTMIN+3
 }
 
-// ignoredSignals would end a Go program when a process inside sends them: the kernel lets a signal through to PID 1
+// faultSignals would end a Go program when a process inside sends them: the kernel lets a signal through to PID 1
 // where there is a handler, and the Go runtime has one for each.
-var ignoredSignals = [...]os.Signal{
+var faultSignals = [...]syscall.Signal{
 	unix.SIGHUP, unix.SIGILL, unix.SIGTRAP, unix.SIGABRT, unix.SIGBUS, unix.SIGFPE, unix.SIGSEGV, unix.SIGSYS, unix.SIGPIPE,
 	unix.SIGALRM, unix.SIGXCPU, unix.SIGXFSZ, unix.SIGVTALRM, unix.SIGPROF, unix.SIGUSR2, unix.SIGSTKFLT, unix.SIGIO,
 }
 
-// stopPipe is where the handler writes. It is a variable of the package because a signal handler has no other place to look.
-var stopPipe uintptr
+// What the signal handlers use. These are variables of the package because a handler has no other place to look; they
+// are set once, before the handlers are.
+var (
+	stopPipe  uintptr // where onStop writes
+	goHandler uintptr // the Go runtime's own handler
+)
 
-// handlers returns the addresses of the signal handler and of the code that ends it. They are in assembly because Go tells
-// a signal's number but not its sender, and because the Go runtime keeps SIGTERM from being blocked, so that signalfd,
-// which tells the sender, never sees it.
-func handlers() (handler, restorer uintptr)
+// handlers returns the addresses of the two signal handlers and of the code that ends them. They are in assembly because
+// Go tells a signal's number but neither its sender nor, reliably, whether it was sent; and because the Go runtime keeps
+// SIGTERM from being blocked, so that signalfd, which tells the sender, never sees it.
+func handlers() (stop, fault, restorer uintptr)
 
 // sigaction is the kernel's struct of that name.
 type sigaction struct {
@@ -44,7 +47,6 @@ const siginfoSize = 128
 // watchStops sends the name of each stop signal that comes from outside the machine. Those from inside are ignored:
 // root in the machine shall not end PID 1.
 func watchStops() (<-chan string, error) {
-	signal.Notify(make(chan os.Signal, 1), ignoredSignals[:]...)
 	var fds [2]int
 	if err := unix.Pipe2(fds[:], unix.O_CLOEXEC); err != nil {
 		return nil, fmt.Errorf("cannot make a pipe: %w", err)
@@ -53,24 +55,45 @@ func watchStops() (<-chan string, error) {
 		return nil, fmt.Errorf("cannot make a pipe: %w", err)
 	}
 	stopPipe = uintptr(fds[1])
-	for _, s := range stopSignals {
-		if err := handle(s); err != nil {
-			return nil, err
-		}
+	if err := install(); err != nil {
+		return nil, err
 	}
 	stops := make(chan string, 1)
 	go readStops(os.NewFile(uintptr(fds[0]), "stops"), stops)
 	return stops, nil
 }
 
-func handle(s syscall.Signal) error {
-	handler, restorer := handlers()
+func install() error {
+	stop, fault, restorer := handlers()
+	var before sigaction
+	if err := setAction(unix.SIGSEGV, nil, &before); err != nil {
+		return err
+	}
+	goHandler = before.handler
+	for _, s := range stopSignals {
+		if err := handle(s, stop, restorer); err != nil {
+			return err
+		}
+	}
+	for _, s := range faultSignals {
+		if err := handle(s, fault, restorer); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func handle(s syscall.Signal, handler, restorer uintptr) error {
 	const saSiginfo, saRestorer, saOnStack, saRestart = 0x4, 0x4000000, 0x8000000, 0x10000000
 	act := sigaction{handler: handler, flags: saSiginfo | saOnStack | saRestart, restorer: restorer, mask: ^uintptr(0)}
 	if restorer != 0 {
 		act.flags |= saRestorer
 	}
-	_, _, e := unix.RawSyscall6(unix.SYS_RT_SIGACTION, uintptr(s), uintptr(unsafe.Pointer(&act)), 0, 8, 0, 0)
+	return setAction(s, &act, nil)
+}
+
+func setAction(s syscall.Signal, act, before *sigaction) error {
+	_, _, e := unix.RawSyscall6(unix.SYS_RT_SIGACTION, uintptr(s), uintptr(unsafe.Pointer(act)), uintptr(unsafe.Pointer(before)), 8, 0, 0)
 	if e != 0 {
 		return fmt.Errorf("cannot handle signal %d: %w", s, e)
 	}

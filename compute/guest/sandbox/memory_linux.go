@@ -6,20 +6,42 @@ import (
 	"strconv"
 )
 
-// peakMemory is the most memory the processes beside PID 1 have had resident, each at its own time, in bytes.
-// A process that ended between two calls of this is missed.
+// peakMemory is the most memory the processes beside PID 1 have had resident, each at its own time, in bytes. What
+// several of them share counts once for each, but never more than the whole container has had. A process that
+// ended between two calls of this is missed.
 func peakMemory(self int) int64 {
 	entries, err := os.ReadDir("/proc")
 	if err != nil {
 		return 0
 	}
-	var sum int64
+	var sum, processes int64
 	for _, e := range entries {
 		if pid, err := strconv.Atoi(e.Name()); err == nil && pid != self {
 			sum += statusBytes(pid)
+			processes++
 		}
 	}
+	if processes < 2 {
+		return sum
+	}
+	if peak := containerPeak(); peak > 0 {
+		return min(sum, peak)
+	}
 	return sum
+}
+
+// containerPeak is what the control group has had in use at most, or 0 where the kernel does not say.
+func containerPeak() int64 {
+	for _, path := range []string{"/sys/fs/cgroup/memory/memory.max_usage_in_bytes", "/sys/fs/cgroup/memory.peak"} {
+		b, err := os.ReadFile(path)
+		if err != nil {
+			continue
+		}
+		if n, err := strconv.ParseInt(string(bytes.TrimSpace(b)), 10, 64); err == nil {
+			return n
+		}
+	}
+	return 0
 }
 
 // statusBytes reads VmHWM of a process.

@@ -1,0 +1,558 @@
+//go:build linux
+
+package guest_test
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"nuage/api"
+	"nuage/compute/guest/link"
+)
+
+// ready boots and configures a machine with SSH.
+func ready(t *testing.T) *vm {
+	t.Helper()
+	m := boot(t, machineImage, nil, "bash")
+	m.configure(m.sshConfig())
+	m.booted()
+	return m
+}
+
+func TestSSHCommands(t *testing.T) {
+	m := ready(t)
+	cases := []struct {
+		name   string
+		args   []string
+		output string
+		status int
+	}{
+		{"exit status", []string{m.root(), "echo out; echo err >&2; exit 7"}, "out\nerr\n", 7},
+		{"root's home and shell", []string{m.root(), `echo "$HOME $PWD $USER $SHELL $0"`}, "/root /root root /bin/bash bash\n", 0},
+		{"login shell", []string{"-T", m.root()}, "", 0},
+		{"unknown command", []string{m.root(), "nonesuch"}, "bash: line 1: nonesuch: command not found\n", 127},
+		{"killed by a signal", []string{m.root(), "kill -9 $$"}, "", 255},
+		{"variables", []string{"-o", "SetEnv=LC_TEST=there", m.root(), "echo $LC_TEST"}, "there\n", 0},
+		{"size of a terminal", []string{"-tt", m.root(), "stty rows 33 cols 99; stty size; tty | sed s/[0-9]*$//; echo $TERM"}, "33 99\r\n/dev/pts/\r\nxterm\r\n", 0},
+		{"a terminal in raw mode is left as it is", []string{"-tt", m.root(), `stty raw; printf 'a\nb\r\r\nc'`}, "a\nb\r\r\nc", 0},
+		{"processes left behind do not hold the session", []string{m.root(), "sleep 50 & echo started"}, "started\n", 0},
+	}
+	t.Setenv("TERM", "xterm")
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			out, status := m.ssh("user", c.args...)
+			if out != c.output || status != c.status {
+				t.Errorf("got %q, status %d; want %q, status %d", out, status, c.output, c.status)
+			}
+		})
+	}
+}
+
+func TestSSHStreams(t *testing.T) {
+	m := ready(t)
+	sent := bytes.Repeat([]byte("0123456789abcde\n"), 1<<18) // 4 MiB
+	cmd := exec.CommandContext(within(t, time.Minute), "ssh", append(m.options("user"), m.root(), "cat; echo end >&2")...)
+	cmd.Stdin = bytes.NewReader(sent)
+	var out, errs bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &errs
+	if err := cmd.Run(); err != nil || !bytes.Equal(out.Bytes(), sent) || errs.String() != "end\n" {
+		t.Errorf("cat: %v, %d bytes of %d, stderr %q", err, out.Len(), len(sent), &errs)
+	}
+}
+
+func TestSSHLetsInOnlyKeysOfTheConfig(t *testing.T) {
+	m := ready(t)
+	if out, status := m.ssh("rsa", m.root(), "echo RSA works"); out != "RSA works\n" || status != 0 {
+		t.Errorf("second key: %q, %d", out, status)
+	}
+	refusals := []struct{ name, key, login string }{
+		{"another key", "stranger", m.root()},
+		{"another user", "user", "admin@" + m.address},
+	}
+	for _, c := range refusals {
+		out, status := m.ssh(c.key, c.login, "echo in")
+		if want := c.login + ": Permission denied (publickey).\r\n"; out != want || status != 255 {
+			t.Errorf("%s: %q, %d; want %q", c.name, out, status, want)
+		}
+	}
+	config := m.config
+	config.AuthorizedKeys = config.AuthorizedKeys[1:]
+	m.configure(config)
+	if out, status := m.ssh("user", m.root(), "echo in"); status != 255 {
+		t.Errorf("a key that was taken away: %q, %d", out, status)
+	}
+}
+
+func TestSSHFiles(t *testing.T) {
+	m := ready(t)
+	dir := t.TempDir()
+	sent := bytes.Repeat([]byte{0, 1, 2, 255}, 1<<18)
+	local := filepath.Join(dir, "local")
+	if err := os.WriteFile(local, sent, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if out, status := m.client("scp", append(m.options("user"), local, m.root()+":there")...); status != 0 {
+		t.Fatalf("scp to the machine: %d\n%s", status, out)
+	}
+	if out, _ := m.run("wc -c /root/there"); out != "1048576 /root/there\n" {
+		t.Errorf("after scp: %q", out)
+	}
+	back := filepath.Join(dir, "back")
+	if out, status := m.client("scp", append(m.options("user"), m.root()+":/root/there", back)...); status != 0 {
+		t.Fatalf("scp from the machine: %d\n%s", status, out)
+	}
+	if got, err := os.ReadFile(back); err != nil || !bytes.Equal(got, sent) {
+		t.Errorf("scp brought back %d bytes, %v", len(got), err)
+	}
+	batch := filepath.Join(dir, "batch")
+	if err := os.WriteFile(batch, []byte("mkdir d\nput "+local+" d/x\nrename d/x d/y\nls d\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if out, status := m.client("sftp", append(m.options("user"), "-q", "-b", batch, m.root())...); status != 0 || !strings.Contains(out, "d/y") {
+		t.Errorf("sftp: %d\n%s", status, out)
+	}
+	if out, status := m.client("sftp", append(m.options("user"), "-q", m.root()+":/proc/1/mem", back)...); status == 0 {
+		t.Errorf("sftp reads the memory of PID 1: %s", out)
+	}
+}
+
+func TestSSHForwarding(t *testing.T) {
+	m := ready(t)
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	port := listener.Addr().(*net.TCPAddr).Port
+	listener.Close()
+	m.run("/.nuage/probe listen 127.0.0.1:8000 'from inside' >/dev/null 2>&1 &")
+	forward := fmt.Sprintf("%d:127.0.0.1:8000", port)
+	cmd := exec.Command("ssh", append(m.options("user"), "-N", "-o", "ExitOnForwardFailure=yes", "-L", forward, m.root())...)
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		cmd.Process.Kill()
+		cmd.Wait()
+	}()
+	if got := m.readWhenReady(fmt.Sprintf("127.0.0.1:%d", port)); got != "from inside\n" {
+		t.Errorf("-L: %q", got)
+	}
+	back, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer back.Close()
+	go func() {
+		for {
+			conn, err := back.Accept()
+			if err != nil {
+				return
+			}
+			conn.Write([]byte("from the laptop\n"))
+			conn.Close()
+		}
+	}()
+	reverse := fmt.Sprintf("9000:%s", back.Addr())
+	if out, status := m.ssh("user", "-o", "ExitOnForwardFailure=yes", "-R", reverse, m.root(), "exec 3<>/dev/tcp/127.0.0.1/9000; cat <&3"); out != "from the laptop\n" || status != 0 {
+		t.Errorf("-R: %q, %d", out, status)
+	}
+}
+
+// readWhenReady connects until it is given something.
+func (m *vm) readWhenReady(address string) string {
+	m.t.Helper()
+	ctx := within(m.t, 20*time.Second)
+	for {
+		if conn, err := net.Dial("tcp", address); err == nil {
+			var got bytes.Buffer
+			got.ReadFrom(conn)
+			conn.Close()
+			if got.Len() > 0 {
+				return got.String()
+			}
+		}
+		select {
+		case <-time.After(50 * time.Millisecond):
+		case <-ctx.Done():
+			return ""
+		}
+	}
+}
+
+func TestSessionsEndWithTheirConnection(t *testing.T) {
+	m := ready(t)
+	const script = "setsid sleep 1001 & nohup sleep 1002 >/dev/null 2>&1 & sleep 1003 & sleep 1004"
+	const sleepers = "pgrep -a sleep | cut -d' ' -f2- | sort"
+	cmd := exec.Command("ssh", append(m.options("user"), m.root(), script)...)
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	m.awaitOutput(sleepers, "sleep 1001\nsleep 1002\nsleep 1003\nsleep 1004\n")
+	cmd.Process.Kill()
+	cmd.Wait()
+	m.awaitOutput(sleepers, "sleep 1001\nsleep 1002\n")
+}
+
+func (m *vm) awaitOutput(line, want string) {
+	m.t.Helper()
+	ctx := within(m.t, 20*time.Second)
+	for {
+		out, _ := m.run(line)
+		if out == want {
+			return
+		}
+		select {
+		case <-time.After(50 * time.Millisecond):
+		case <-ctx.Done():
+			m.t.Fatalf("%s gives %q; want %q", line, out, want)
+		}
+	}
+}
+
+func TestFirewall(t *testing.T) {
+	m := ready(t)
+	m.run("/.nuage/probe listen :8000 hello >/dev/null 2>&1 &")
+	m.awaitOutput("ss -tlnH | grep -c :8000", "1\n")
+	if m.reaches("8000") {
+		t.Fatal("a port without a rule is open")
+	}
+	kept, err := net.Dial("tcp", net.JoinHostPort(m.address, "22"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer kept.Close()
+	config := m.config
+	gateway, err := m.gateway()
+	if err != nil {
+		t.Fatal(err)
+	}
+	config.Rules = []link.Rule{{Protocol: "tcp", FromPort: 7999, ToPort: 8001, Sources: []string{gateway, "10.99.0.0/16", "10.99.1.0/24", "fd00::/8"}}}
+	m.configure(config)
+	if !m.reaches("8000") {
+		t.Error("a port with a rule is closed")
+	}
+	if m.reaches("22") {
+		t.Error("port 22 is open after its rule has gone")
+	}
+	if n, err := kept.Read(make([]byte, 4)); n == 0 {
+		t.Errorf("an established flow was cut: %v", err)
+	}
+	config.Rules[0].Sources = []string{"10.99.0.0/16"}
+	m.configure(config)
+	if m.reaches("8000") {
+		t.Error("a port is open for sources its rule does not name")
+	}
+	if s, _ := m.State(within(t, time.Second)); s.Firewall != link.FirewallOK {
+		t.Errorf("firewall: %s", s.Firewall)
+	}
+}
+
+func (m *vm) gateway() (string, error) {
+	out, err := exec.Command("docker", "inspect", "-f", "{{.NetworkSettings.Gateway}}", m.id).Output()
+	return strings.TrimSpace(string(out)), err
+}
+
+func TestDenyOut(t *testing.T) {
+	m := ready(t)
+	gateway, err := m.gateway()
+	if err != nil {
+		t.Fatal(err)
+	}
+	listener, err := net.Listen("tcp", gateway+":0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	go func() {
+		for {
+			conn, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			conn.Close()
+		}
+	}()
+	dial := fmt.Sprintf("timeout 3 bash -c '</dev/tcp/%s/%d' 2>/dev/null && echo open || echo closed", gateway, listener.Addr().(*net.TCPAddr).Port)
+	if out, _ := m.run(dial); out != "open\n" {
+		t.Fatalf("before: %q", out)
+	}
+	config := m.config
+	config.DenyOut = []string{gateway, "127.0.0.1"}
+	m.configure(config)
+	if out, _ := m.run(dial); out != "closed\n" {
+		t.Errorf("the host's address is in reach: %q", out)
+	}
+	if out, status := m.ssh("user", m.root(), "echo still in"); out != "still in\n" || status != 0 {
+		t.Errorf("SSH from a denied address: %q, %d", out, status)
+	}
+}
+
+func TestRootInside(t *testing.T) {
+	m := ready(t)
+	const want = `flush rules: operation not permitted
+raw socket: operation not permitted
+write memory of 1: permission denied
+open stdin of 1: permission denied
+trace 1: operation not permitted
+gain by exec: 0
+`
+	for _, way := range []string{"link", "ssh"} {
+		out, status := m.ssh("user", m.root(), "/.nuage/probe")
+		if way == "link" {
+			out, status = m.run("/.nuage/probe")
+		}
+		if out != want || status != 0 {
+			t.Errorf("by %s, status %d:\n%s\nwant:\n%s", way, status, out, want)
+		}
+	}
+	m.run("for s in $(seq 1 64); do kill -$s 1; done 2>/dev/null; /.nuage/probe signal")
+	if out, _ := m.run("echo", "alive"); out != "alive\n" {
+		t.Errorf("after all signals: %q", out)
+	}
+	if state := docker(t, "inspect", "-f", "{{.State.Running}}", m.id); state != "true" {
+		t.Errorf("running: %s", state)
+	}
+	if out, _ := m.run("ip link set lo down 2>&1; echo x > /proc/sys/net/ipv4/ip_forward"); strings.Count(out, "\n") == 0 {
+		t.Errorf("root changes the network: %q", out)
+	}
+}
+
+func TestUserData(t *testing.T) {
+	m := boot(t, machineImage, nil, "bash")
+	config := m.sshConfig()
+	config.UserData = "#!/usr/bin/perl\nuse Cwd;\nprint 'hello from user data ', $ENV{COLOR}, ' ', getcwd(), \"\\n\";\nmkdir '/root/made';\nexit 3;\n"
+	config.RunUserData = true
+	config.Env = map[string]string{"COLOR": "blue"}
+	m.configure(config)
+	s := m.await("user data", func(s link.State) bool { return s.UserData == link.UserDataFailed })
+	if s.UserDataExit != 3 {
+		t.Errorf("exit status %d", s.UserDataExit)
+	}
+	m.configure(config) // again: it runs once
+	if out, status := m.run("rmdir", "/root/made"); status != 0 {
+		t.Error(out)
+	}
+	if log := m.logs(); strings.Count(log, "user-data: hello from user data blue /") != 1 {
+		t.Errorf("console:\n%s", log)
+	}
+	ctx, cancel := context.WithCancel(within(t, 20*time.Second))
+	defer cancel()
+	var kinds []string
+	for e := range m.Events(ctx, link.Cursor{}) {
+		kinds = append(kinds, e.Type)
+		if e.Type == link.EventUserData {
+			if e.Status != 3 {
+				t.Errorf("event %+v", e)
+			}
+			break
+		}
+	}
+	if got := strings.Join(kinds, " "); got != "configured booted user-data" {
+		t.Errorf("events: %s", got)
+	}
+}
+
+func (m *vm) logs() string {
+	out, err := exec.Command("sh", "-c", "docker logs "+m.id+" 2>&1 >/dev/null").Output()
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	return string(out)
+}
+
+func TestSSHEvents(t *testing.T) {
+	m := ready(t)
+	m.ssh("user", m.root(), "echo one")
+	type line struct{ kind, key, command string }
+	var got []line
+	for e := range m.Events(within(t, 20*time.Second), link.Cursor{}) {
+		if strings.HasPrefix(e.Type, "ssh") {
+			got = append(got, line{e.Type, e.Key, e.Command})
+			if e.User != "root" || !strings.HasPrefix(e.Fingerprint, "SHA256:") || e.From == "" {
+				t.Errorf("event %+v", e)
+			}
+		}
+		if e.Type == link.EventSSHClose {
+			break
+		}
+	}
+	want := []line{{"ssh-open", "laptop", ""}, {"ssh-exec", "laptop", "echo one"}, {"ssh-close", "laptop", ""}}
+	if !slices.Equal(got, want) {
+		t.Errorf("events %v; want %v", got, want)
+	}
+}
+
+func TestExec(t *testing.T) {
+	m := ready(t)
+	cases := []struct {
+		name, stdin string
+		command     link.Command
+		output      string
+		status      int
+	}{
+		{"one word is a line", "", link.Command{Args: []string{"echo a; exit 4"}}, "a\n", 4},
+		{"several words keep their boundaries", "", link.Command{Args: []string{"printf", "%s|", "a b", "c"}}, "a b|c|", 0},
+		{"no word is a shell", "echo $0\n", link.Command{}, "-bash\n", 0},
+		{"directory and variables", "", link.Command{Args: []string{"echo $PWD $X"}, Dir: "/tmp", Env: []string{"X=1"}}, "/tmp 1\n", 0},
+		{"a directory that is not there", "", link.Command{Args: []string{"echo"}, Dir: "/none"}, "nuage-guest: cannot enter \"/none\": chdir /none: no such file or directory\n", 126},
+		{"no such command", "", link.Command{Args: []string{"none", "such"}}, "nuage-guest: cannot run \"none\": not found\n", 127},
+		{"killed", "", link.Command{Args: []string{"kill -9 $$"}}, "", 137},
+		{"terminal", "", link.Command{Args: []string{"stty size"}, TTY: true, Rows: 30, Cols: 90}, "30 90\r\n", 0},
+		{"stdin ends", "x\ny\n", link.Command{Args: []string{"wc", "-l"}}, "2\n", 0},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			var out bytes.Buffer
+			status, err := m.Exec(within(t, 20*time.Second), c.command, link.Stdio{Stdin: strings.NewReader(c.stdin), Stdout: &out, Stderr: &out})
+			if err != nil || out.String() != c.output || status != c.status {
+				t.Errorf("got %q, %d, %v; want %q, %d", &out, status, err, c.output, c.status)
+			}
+		})
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+	defer cancel()
+	if _, err := m.Exec(ctx, link.Command{Args: []string{"trap '' HUP; sleep 1005 & wait"}}, link.Stdio{}); api.CodeOf(err) != api.Unavailable {
+		t.Errorf("after its time: %v", err)
+	}
+	m.awaitOutput("pgrep -f 'sleep 100[5]' | wc -l", "0\n")
+}
+
+func TestAttachAgain(t *testing.T) {
+	m := ready(t)
+	go m.Exec(t.Context(), link.Command{Args: []string{"sleep 1006"}}, link.Stdio{})
+	m.awaitOutput("pgrep -c -f 'sleep 100[6]'", "1\n")
+	m.attached.Write([]byte{0, 0, 0, 0, 0, 0, 0, 1, 0, 4, 0, 0, 'h', 'a', 'l', 'f'})
+	m.attached.Close()
+	m.ssh("user", m.root(), "head -c 3000000 /dev/zero | tr '\\0' x") // nobody attached blocks nothing
+	m.dial()
+	if s, err := m.State(within(t, 5*time.Second)); err != nil || !s.Configured || !s.SSH {
+		t.Errorf("state %+v, %v", s, err)
+	}
+	m.awaitOutput("pgrep -c -f 'sleep 100[6]'", "0\n")
+}
+
+func TestStop(t *testing.T) {
+	m := ready(t)
+	m.run("sh", "-c", "trap '' TERM HUP; (trap 'echo bye > /root/bye; exit' TERM; while :; do sleep 0.1; done) & while :; do sleep 0.1; done >/dev/null 2>&1 &")
+	start := time.Now()
+	docker(t, "stop", "-t", "20", m.id)
+	if took := time.Since(start); took > 5*time.Second {
+		t.Errorf("stopping took %s", took)
+	}
+	if status := docker(t, "inspect", "-f", "{{.State.ExitCode}} {{.State.OOMKilled}}", m.id); status != "0 false" {
+		t.Errorf("ended with %s", status)
+	}
+	docker(t, "start", m.id)
+	m.dial()
+	if s, _ := m.State(within(t, 5*time.Second)); s.Configured || s.SSH {
+		t.Errorf("a new boot remembers its configuration: %+v", s)
+	}
+	if m.reaches("22") {
+		t.Error("port 22 is open before the configuration has come")
+	}
+	m.configure(m.config)
+	m.booted()
+	if out, _ := m.run("cat /root/bye"); out != "bye\n" {
+		t.Errorf("the process that listens to SIGTERM: %q", out)
+	}
+}
+
+func TestBootScriptsAndZombies(t *testing.T) {
+	m := ready(t)
+	m.run(`mkdir -p /etc/rc2.d
+printf '#!/bin/sh\necho second $1\n' > /etc/rc2.d/S02b
+printf '#!/bin/sh\necho first $1\nexit 9\n' > /etc/rc2.d/S01a
+printf '#!/bin/sh\necho local\n(sleep 1007 &)\n' > /etc/rc.local
+printf '#!/bin/sh\necho never\n' > /etc/rc2.d/S03c
+chmod +x /etc/rc2.d/S0[12]* /etc/rc.local; chmod -x /etc/rc2.d/S03c`)
+	docker(t, "restart", "-t", "10", m.id)
+	m.dial()
+	m.configure(m.config)
+	m.booted()
+	var boot []string
+	for line := range strings.Lines(m.logs()) {
+		if _, text, ok := strings.Cut(line, "boot: "); ok {
+			boot = append(boot, strings.TrimSpace(text))
+		}
+	}
+	want := []string{"/etc/rc2.d/S01a", "first start", "/etc/rc2.d/S01a: exit status 9", "/etc/rc2.d/S02b", "second start", "/etc/rc.local", "local"}
+	if !slices.Equal(boot, want) {
+		t.Errorf("boot scripts said %q; want %q", boot, want)
+	}
+	m.awaitOutput("pgrep -f -c 'sleep 100[7]'", "1\n")
+	for range 20 {
+		m.run("sh", "-c", "(sleep 0.1 &) ; exec true")
+	}
+	m.awaitOutput("ps -eo stat= | grep -c '^Z'", "0\n")
+}
+
+func TestServiceEndsAndTheMachineGoesOn(t *testing.T) {
+	m := boot(t, machineImage, []string{"-w", "/srv"}, "sh", "-c", "echo in $PWD; exit 5")
+	m.configure(m.sshConfig())
+	for e := range m.Events(within(t, 20*time.Second), link.Cursor{}) {
+		if e.Type == link.EventServiceExit {
+			if e.Status != 5 || e.Command != "sh -c echo in $PWD; exit 5" {
+				t.Errorf("event %+v", e)
+			}
+			break
+		}
+	}
+	if log := m.logs(); !strings.Contains(log, "sh: in /srv\n") {
+		t.Errorf("console:\n%s", log)
+	}
+	if out, status := m.ssh("user", m.root(), "echo on"); out != "on\n" || status != 0 {
+		t.Errorf("afterwards: %q, %d", out, status)
+	}
+}
+
+// TestAnyImage boots images that have next to nothing.
+func TestAnyImage(t *testing.T) {
+	images := map[string]struct{ command, output string }{
+		"nuage/tiny:1": {"echo $0 $HOME; id -u", "sh /root\n0\n"},
+		"scratch":      {"/hello", "hello\n"},
+	}
+	for name, c := range images {
+		t.Run(name, func(t *testing.T) {
+			if name == "scratch" {
+				name = scratchImage(t)
+			}
+			m := boot(t, name, nil, "/none")
+			m.configure(m.sshConfig())
+			m.booted()
+			if out, status := m.run(c.command); out != c.output || status != 0 {
+				t.Errorf("exec: %q, %d", out, status)
+			}
+			if out, status := m.ssh("user", m.root(), c.command); out != c.output || status != 0 {
+				t.Errorf("ssh: %q, %d", out, status)
+			}
+		})
+	}
+}
+
+// scratchImage imports an image with a single static program.
+func scratchImage(t *testing.T) string {
+	t.Helper()
+	needEngine(t, machineImage)
+	dir := t.TempDir()
+	cmd := exec.Command("go", "build", "-o", filepath.Join(dir, "hello"), "./testdata/hello")
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("hello: %v\n%s", err, out)
+	}
+	out, err := exec.Command("sh", "-c", "tar -C "+dir+" -c . | docker import -").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	id := strings.TrimSpace(string(out))
+	t.Cleanup(func() { docker(t, "rmi", id) })
+	return id
+}
