@@ -226,9 +226,13 @@ def answer(handler, headers, body):
     except BaseException as error:  # the function's own failure, whatever it is
         return describe(error), True
     try:
-        return json.dumps(result, ensure_ascii=False, allow_nan=False).encode(), False
+        text = json.dumps(result, ensure_ascii=False, allow_nan=False).encode()
     except (TypeError, ValueError, RecursionError, UnicodeError) as error:
         return Fault("Runtime.MarshalError", "Unable to marshal response: %s" % error).document, True
+    if len(text) > MAX_ANSWER:
+        message = "Response payload size exceeded maximum allowed payload size (%d bytes)." % MAX_ANSWER
+        return Fault("Function.ResponseSizeTooLarge", message).document, True
+    return text, False
 
 
 def leave(error):
@@ -250,13 +254,8 @@ def serve(client, handler, requests):
         if failed:
             log_error(result)
             client.post("invocation/%s/error" % request_id, encode(result), result["errorType"])
-            continue
-        if len(result) > MAX_ANSWER:
-            message = "Response payload size exceeded maximum allowed payload size (%d bytes)." % MAX_ANSWER
-            document = Fault("Function.ResponseSizeTooLarge", message).document
-            client.post("invocation/%s/error" % request_id, encode(document), document["errorType"])
-            continue
-        client.post("invocation/%s/response" % request_id, result)
+        else:
+            client.post("invocation/%s/response" % request_id, result)
 
 
 def main():

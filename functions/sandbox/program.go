@@ -178,11 +178,12 @@ func unexpected(f wire.Frame) error {
 func (p *program) usage(f wire.Frame, o *functions.Outcome) error {
 	var u wire.Usage
 	err := f.Decode(&u)
-	o.MaxMemoryMB = megabytes(u.MemoryBytes)
+	o.MaxMemoryMB = p.megabytes(u.MemoryBytes)
 	return err
 }
 
-func megabytes(bytes int64) int64 { return (bytes + 1<<20 - 1) >> 20 }
+// megabytes rounds up. What processes share is counted in each of them, so the sum can be over what they may have.
+func (p *program) megabytes(bytes int64) int64 { return min(p.d.MemoryMB, (bytes+1<<20-1)>>20) }
 
 // exited is a process that ended without an answer.
 func (p *program) exited(f wire.Frame, e functions.Event, o *functions.Outcome) error {
@@ -193,7 +194,7 @@ func (p *program) exited(f wire.Frame, e functions.Event, o *functions.Outcome) 
 	if x.OutOfMemory {
 		x.How += fmt.Sprintf(", for it needed more than its %d MB of memory", p.d.MemoryMB)
 	}
-	o.Status, o.Payload, o.MaxMemoryMB = functions.Crash, functions.Exited(e.RequestID, x.How), megabytes(x.MemoryBytes)
+	o.Status, o.Payload, o.MaxMemoryMB = functions.Crash, functions.Exited(e.RequestID, x.How), p.megabytes(x.MemoryBytes)
 	return nil
 }
 
@@ -266,7 +267,7 @@ func (p *program) answered(f wire.Frame, err error, e functions.Event, o *functi
 	if err := f.Decode(&result); err != nil {
 		return false, err
 	}
-	o.Payload, o.ContentType, o.MaxMemoryMB = f.Body, result.ContentType, megabytes(result.MemoryBytes)
+	o.Payload, o.ContentType, o.MaxMemoryMB = f.Body, result.ContentType, p.megabytes(result.MemoryBytes)
 	switch {
 	case result.TimedOut:
 		o.Status = functions.Timeout
