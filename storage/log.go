@@ -121,7 +121,7 @@ func (l *Log[T]) notFound(sequence uint64) error {
 }
 
 // Each calls fn with the entries whose sequence lies in [from, to), oldest first; to 0 means the end. Damaged ones are
-// skipped. An error of fn ends the walk and is returned; Stop ends it without one.
+// skipped. An error of fn ends the walk and is returned; Stop ends it without one. fn must not write to this log.
 func (l *Log[T]) Each(tx *Tx, from, to uint64, fn func(Entry[T]) error) error {
 	b := tx.bucket(kindLog, l.name, partRecords)
 	if b == nil {
