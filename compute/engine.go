@@ -66,35 +66,35 @@ const (
 
 // Workload is one container as it should be.
 type Workload struct {
-	ID         string // unique, and the engine's name for it: the noun's id, or that with a suffix per replica
-	Owner      string // id of the noun it belongs to
-	Kind       string
-	Project    string
-	Name       string // the noun's name
-	Generation int64  // of the noun when it was made
+	ID         string `json:",omitzero"` // unique, and the engine's name for it: the noun's id, or that with a suffix per replica
+	Owner      string `json:",omitzero"` // id of the noun it belongs to
+	Kind       string `json:",omitzero"`
+	Project    string `json:",omitzero"`
+	Name       string `json:",omitzero"` // the noun's name
+	Generation int64  `json:",omitzero"` // of the noun when it was made
 
-	Image      string // reference or id, as the engine knows it
-	Entrypoint []string
-	Command    []string
-	WorkDir    string
-	User       string
-	Env        map[string]string
-	Hostname   string
-	Aliases    []string          // further names in its network
-	Network    string            // id of a Network, or "" for none at all
-	Address    string            // IPv4 in Network, or "" for any
-	Hosts      map[string]string // extra /etc/hosts lines: name -> address
-	Ports      []int             // TCP ports a program on the laptop must be able to reach
-	Mounts     []Mount
-	Tmpfs      map[string]string // path -> options
-	ReadOnly   bool              // root file system
-	Caps       []string          // capabilities kept; nil: the engine's usual set, empty: none
-	Privileges bool              // may gain privileges (setuid); false sets no-new-privileges
-	Guest      GuestMode
-	StopSignal string
+	Image      string            `json:",omitzero"` // reference or id, as the engine knows it
+	Entrypoint []string          `json:",omitzero"`
+	Command    []string          `json:",omitzero"`
+	WorkDir    string            `json:",omitzero"`
+	User       string            `json:",omitzero"`
+	Env        map[string]string `json:",omitempty"`
+	Hostname   string            `json:",omitzero"`
+	Aliases    []string          `json:",omitempty"` // further names in its network
+	Network    string            `json:",omitzero"` // id of a Network, or "" for none at all
+	Address    string            `json:",omitzero"` // IPv4 in Network, or "" for any
+	Hosts      map[string]string `json:",omitempty"` // extra /etc/hosts lines: name -> address
+	Ports      []int             `json:",omitempty"` // TCP ports a program on the laptop must be able to reach
+	Mounts     []Mount           `json:",omitempty"`
+	Tmpfs      map[string]string `json:",omitempty"` // path -> options
+	ReadOnly   bool              `json:",omitzero"` // root file system
+	Caps       []string          `json:",omitzero"` // capabilities kept; nil: the engine's usual set, empty: none
+	Privileges bool              `json:",omitzero"` // may gain privileges (setuid); false sets no-new-privileges
+	Guest      GuestMode         `json:",omitzero"`
+	StopSignal string            `json:",omitzero"`
 
-	Limits  Limits // live: changed in place
-	Running bool   // live: on or off
+	Limits  Limits `json:",omitzero"` // live: changed in place
+	Running bool   `json:",omitzero"` // live: on or off
 }
 
 // GuestMode says whether and how nuage's guest is PID 1 of the workload.
@@ -110,10 +110,10 @@ const (
 
 // Mount puts a volume of this cloud, or a directory of the host, at Path.
 type Mount struct {
-	Volume   string // id of a volume, or
-	Host     string // absolute path of a directory on the host (Linux only)
-	Path     string
-	ReadOnly bool
+	Volume   string `json:",omitzero"` // id of a volume, or
+	Host     string `json:",omitzero"` // absolute path of a directory on the host (Linux only)
+	Path     string `json:",omitzero"`
+	ReadOnly bool   `json:",omitzero"`
 }
 
 // Limits are real limits.

@@ -7,7 +7,8 @@ import (
 )
 
 // Template is a hash of the fields that cannot change in place: a container whose label nuage.template differs is
-// not current. Live fields, and the generation it was made at, are left out.
+// not current. Live fields, and the generation it was made at, are left out; so are zero fields, that a new field in a
+// later version of nuage does not replace every container.
 func (w Workload) Template() string {
 	w.Limits, w.Running, w.Generation = Limits{}, false, 0
 	b, err := json.Marshal(w) // plain data: map keys are sorted, nothing here can fail to encode
