@@ -81,15 +81,15 @@ type Workload struct {
 	Env        map[string]string `json:",omitempty"`
 	Hostname   string            `json:",omitzero"`
 	Aliases    []string          `json:",omitempty"` // further names in its network
-	Network    string            `json:",omitzero"` // id of a Network, or "" for none at all
-	Address    string            `json:",omitzero"` // IPv4 in Network, or "" for any
+	Network    string            `json:",omitzero"`  // id of a Network, or "" for none at all
+	Address    string            `json:",omitzero"`  // IPv4 in Network, or "" for any
 	Hosts      map[string]string `json:",omitempty"` // extra /etc/hosts lines: name -> address
 	Ports      []int             `json:",omitempty"` // TCP ports a program on the laptop must be able to reach
 	Mounts     []Mount           `json:",omitempty"`
 	Tmpfs      map[string]string `json:",omitempty"` // path -> options
-	ReadOnly   bool              `json:",omitzero"` // root file system
-	Caps       []string          `json:",omitzero"` // capabilities kept; nil: the engine's usual set, empty: none
-	Privileges bool              `json:",omitzero"` // may gain privileges (setuid); false sets no-new-privileges
+	ReadOnly   bool              `json:",omitzero"`  // root file system
+	Caps       []string          `json:",omitzero"`  // capabilities kept; nil: the engine's usual set, empty: none
+	Privileges bool              `json:",omitzero"`  // may gain privileges (setuid); false sets no-new-privileges
 	Guest      GuestMode         `json:",omitzero"`
 	StopSignal string            `json:",omitzero"`
 
