@@ -506,9 +506,7 @@ func TestServiceEndsAndTheMachineGoesOn(t *testing.T) {
 			break
 		}
 	}
-	if log := m.logs(); !strings.Contains(log, "sh: in /srv\n") {
-		t.Errorf("console:\n%s", log)
-	}
+	m.awaitLog("sh: in /srv\n")
 	if out, status := m.ssh("user", m.root(), "echo on"); out != "on\n" || status != 0 {
 		t.Errorf("afterwards: %q, %d", out, status)
 	}
@@ -555,4 +553,36 @@ func scratchImage(t *testing.T) string {
 	id := strings.TrimSpace(string(out))
 	t.Cleanup(func() { docker(t, "rmi", id) })
 	return id
+}
+
+func TestServiceRunsAsTheUserOfItsImage(t *testing.T) {
+	m := boot(t, machineImage, []string{"-e", "NUAGE_IMAGE_USER=mail"}, "sh", "-c", "id -un; id -Gn; grep CapEff /proc/self/status")
+	m.configure(m.sshConfig())
+	m.booted()
+	want := []string{"mail", "mail", "CapEff:\t0000000000000000"}
+	var got []string
+	for line := range strings.Lines(m.awaitLog("sh: CapEff")) {
+		if _, text, ok := strings.Cut(line, "] sh: "); ok {
+			got = append(got, strings.TrimSpace(text))
+		}
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("the service said %q; want %q", got, want)
+	}
+}
+
+// awaitLog returns the console once it holds the text.
+func (m *vm) awaitLog(text string) string {
+	m.t.Helper()
+	ctx := within(m.t, 20*time.Second)
+	for {
+		if log := m.logs(); strings.Contains(log, text) {
+			return log
+		}
+		select {
+		case <-time.After(50 * time.Millisecond):
+		case <-ctx.Done():
+			m.t.Fatalf("the console never said %q:\n%s", text, m.logs())
+		}
+	}
 }

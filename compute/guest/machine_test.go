@@ -15,6 +15,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -30,8 +31,12 @@ const machineImage = "nuage/debian-12:1"
 // workshop is what the tests share: a directory with the programs, which machines see as /.nuage, and one with SSH keys.
 type workshop struct{ dir, bin, keys string }
 
+// opened is true once a test has needed the workshop.
+var opened atomic.Bool
+
 // open makes the workshop when the first test needs it.
 var open = sync.OnceValues(func() (workshop, error) {
+	opened.Store(true)
 	dir, err := os.MkdirTemp("", "nuage-guest-test-")
 	w := workshop{dir, filepath.Join(dir, "bin"), filepath.Join(dir, "keys")}
 	if err != nil {
@@ -53,7 +58,8 @@ var open = sync.OnceValues(func() (workshop, error) {
 
 func TestMain(m *testing.M) {
 	status := m.Run()
-	if w, _ := open(); w.dir != "" {
+	if opened.Load() {
+		w, _ := open() // a failure was reported by the test that needed it
 		os.RemoveAll(w.dir)
 	}
 	os.Exit(status)

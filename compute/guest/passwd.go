@@ -3,29 +3,38 @@
 package guest
 
 import (
+	"fmt"
 	"io"
 	"os"
+	"strconv"
 	"strings"
+	"syscall"
 )
 
 const defaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
-// account is what /etc/passwd says of root, or what is usual where it says nothing.
+// account is a user as the image's files have it.
 type account struct {
-	home  string
-	shell string // "": the image has none
+	name   string
+	uid    int
+	gid    int
+	groups []int
+	home   string
+	shell  string // "": the image has none
 }
 
-// lookupRoot reads the account database. Never called by PID 1: the file may be anything.
-func lookupRoot(path string) account {
-	a := account{home: "/root"}
-	if f, err := os.Open(path); err == nil {
-		defer f.Close()
-		text, _ := io.ReadAll(io.LimitReader(f, 1<<20)) // what can be read decides
-		a = parsePasswd(string(text), a)
+// users reads the account databases below root, "/" but in tests. Never called by PID 1: the files may be anything.
+type users struct{ root string }
+
+// superuser returns root, with what is usual where the files say nothing.
+func (u users) superuser() account {
+	a, ok := u.find(func(name, uid string) bool { return name == "root" })
+	if !ok {
+		a = account{name: "root", home: "/root"}
 	}
+	a.uid, a.gid = 0, 0
 	for _, shell := range []string{a.shell, "/bin/bash", "/bin/sh", "/busybox/sh"} {
-		if isProgram(shell) {
+		if shell != "" && isProgram(u.root+shell) {
 			a.shell = shell
 			return a
 		}
@@ -34,19 +43,76 @@ func lookupRoot(path string) account {
 	return a
 }
 
-func parsePasswd(text string, a account) account {
-	for line := range strings.Lines(text) {
-		f := strings.Split(strings.TrimSuffix(line, "\n"), ":")
-		if len(f) < 7 || f[0] != "root" {
-			continue
+// lookup resolves USER or USER:GROUP, names or numbers, as an image's USER line has it.
+func (u users) lookup(text string) (account, error) {
+	user, group, hasGroup := strings.Cut(text, ":")
+	a, ok := u.find(func(name, uid string) bool { return name == user || uid == user })
+	if !ok {
+		uid, err := strconv.Atoi(user)
+		if err != nil {
+			return a, fmt.Errorf("cannot run as user %q: the image has no such user", user)
 		}
-		if f[5] != "" {
-			a.home = f[5]
-		}
-		a.shell = f[6]
-		return a
+		a = account{name: user, uid: uid, home: "/"}
 	}
-	return a
+	if !hasGroup {
+		a.groups = u.groupsOf(a)
+		return a, nil
+	}
+	gid, err := u.group(group)
+	a.gid, a.groups = gid, []int{gid}
+	return a, err
+}
+
+func (u users) find(match func(name, uid string) bool) (account, bool) {
+	for _, f := range u.lines("etc/passwd", 7) {
+		uid, err1 := strconv.Atoi(f[2])
+		gid, err2 := strconv.Atoi(f[3])
+		if err1 == nil && err2 == nil && match(f[0], f[2]) {
+			return account{name: f[0], uid: uid, gid: gid, home: f[5], shell: f[6]}, true
+		}
+	}
+	return account{}, false
+}
+
+func (u users) group(text string) (int, error) {
+	for _, f := range u.lines("etc/group", 4) {
+		if f[0] == text {
+			return strconv.Atoi(f[2])
+		}
+	}
+	gid, err := strconv.Atoi(text)
+	if err != nil {
+		return 0, fmt.Errorf("cannot run as group %q: the image has no such group", text)
+	}
+	return gid, nil
+}
+
+func (u users) groupsOf(a account) []int {
+	all := []int{a.gid}
+	for _, f := range u.lines("etc/group", 4) {
+		gid, err := strconv.Atoi(f[2])
+		if err == nil && strings.Contains(","+f[3]+",", ","+a.name+",") {
+			all = append(all, gid)
+		}
+	}
+	return all
+}
+
+// lines returns the lines of a database that have that many fields.
+func (u users) lines(path string, fields int) [][]string {
+	f, err := os.Open(u.root + path)
+	if err != nil {
+		return nil // an image without accounts
+	}
+	defer f.Close()
+	text, _ := io.ReadAll(io.LimitReader(f, 1<<20)) // what can be read decides
+	var out [][]string
+	for line := range strings.Lines(string(text)) {
+		if parts := strings.Split(strings.TrimSuffix(line, "\n"), ":"); len(parts) == fields {
+			out = append(out, parts)
+		}
+	}
+	return out
 }
 
 func isProgram(path string) bool {
@@ -54,9 +120,9 @@ func isProgram(path string) bool {
 	return err == nil && info.Mode().IsRegular() && info.Mode()&0o111 != 0
 }
 
-// setEnv gives this process root's variables.
+// setEnv gives this process the account's variables.
 func (a account) setEnv() {
-	set := map[string]string{"HOME": a.home, "USER": "root", "LOGNAME": "root"}
+	set := map[string]string{"HOME": a.home, "USER": a.name, "LOGNAME": a.name}
 	if a.shell != "" {
 		set["SHELL"] = a.shell
 	}
@@ -66,4 +132,18 @@ func (a account) setEnv() {
 	for name, value := range set {
 		os.Setenv(name, value) // fails for impossible names only
 	}
+}
+
+// assume makes this process the account's, for good.
+func (a account) assume() error {
+	if err := syscall.Setgroups(a.groups); err != nil {
+		return fmt.Errorf("cannot take the groups of user %q: %w", a.name, err)
+	}
+	if err := syscall.Setgid(a.gid); err != nil {
+		return fmt.Errorf("cannot take the group of user %q: %w", a.name, err)
+	}
+	if err := syscall.Setuid(a.uid); err != nil {
+		return fmt.Errorf("cannot become user %q: %w", a.name, err)
+	}
+	return nil
 }

@@ -124,7 +124,7 @@ func dropNow() error {
 
 // become replaces this process by the program.
 func (p program) become() int {
-	user := lookupRoot("/etc/passwd")
+	user := users{"/"}.superuser()
 	user.setEnv()
 	dir := p.Dir
 	if dir == "" {
@@ -134,8 +134,10 @@ func (p program) become() int {
 		return failed(statusCannotRun, fmt.Errorf("cannot enter %q: %w", p.Dir, err))
 	}
 	switch p.Mode {
-	case modeExec, modeService:
+	case modeExec:
 		return replace(p.Args, "")
+	case modeService:
+		return p.serve()
 	case modeLine:
 		if user.shell == "" {
 			return replace(strings.Fields(p.Args[0]), "")
@@ -151,6 +153,24 @@ func (p program) become() int {
 		return replace([]string{self, string(p.Mode)}, "nuage-guest")
 	}
 	return failed(2, fmt.Errorf("cannot run mode %q", p.Mode))
+}
+
+// imageUser names the variable in which the engine hands on whom the image would run as, where that is not root.
+const imageUser = "NUAGE_IMAGE_USER"
+
+// serve runs the image's own service as the image's user.
+func (p program) serve() int {
+	if name := os.Getenv(imageUser); name != "" {
+		user, err := users{"/"}.lookup(name)
+		if err != nil {
+			return failed(statusCannotRun, err)
+		}
+		user.setEnv()
+		if err := user.assume(); err != nil {
+			return failed(statusCannotRun, err)
+		}
+	}
+	return replace(p.Args, "")
 }
 
 // replace executes a command in place of this process; name is its argv[0], "" for the command's own.
