@@ -349,7 +349,7 @@ type rig struct {
 	ready   error
 }
 
-func newRig(t *testing.T, hosts ...string) *rig {
+func newRig(t testing.TB, hosts ...string) *rig {
 	t.Helper()
 	reg := prometheus.NewRegistry()
 	r := &rig{log: &logBuffer{}}
