@@ -159,7 +159,7 @@ func wantsStatus(payload []byte) bool {
 // parseAnswer decodes an answer with a statusCode; problem says what is wrong with it.
 func parseAnswer(payload []byte) (a httpAnswer, body []byte, problem string) {
 	if err := json.Unmarshal(payload, &a); err != nil {
-		return a, nil, err.Error()
+		return a, nil, "statusCode must be a number, headers an object, cookies a list of strings, body a string and isBase64Encoded true or false"
 	}
 	if a.StatusCode < 200 || a.StatusCode > 599 {
 		return a, nil, "statusCode is not between 200 and 599"

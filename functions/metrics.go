@@ -26,7 +26,7 @@ func newMetrics(r prometheus.Registerer) *metrics {
 		invocations: counter("invocations_total", "Calls that ended, by how they ended.", "project", "function", "status"),
 		duration:    histogram("duration_seconds", "Run time of calls, initialization left out."),
 		init:        histogram("init_seconds", "Time calls spent making an instance or loading the code; only calls that did so."),
-		billed:      counter("billed_milliseconds_total", "Milliseconds charged for.", labels...),
+		billed:      counter("billed_seconds_total", "Time charged for, each call rounded up to a millisecond.", labels...),
 		concurrent: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "nuage_function_concurrent_calls", Help: "Calls under way."}, labels),
 		cold:      counter("cold_starts_total", "Calls for which the code had to be loaded.", labels...),
@@ -47,7 +47,7 @@ func (m *metrics) throttled(v *version) { m.throttles.WithLabelValues(v.Project,
 func (m *metrics) observe(r Record) {
 	m.invocations.WithLabelValues(r.Project, r.Function, string(r.Status)).Inc()
 	m.duration.WithLabelValues(r.Project, r.Function).Observe(r.Duration.Seconds())
-	m.billed.WithLabelValues(r.Project, r.Function).Add(float64(r.BilledMs))
+	m.billed.WithLabelValues(r.Project, r.Function).Add(float64(r.BilledMs) / 1000)
 	if r.Init > 0 {
 		m.init.WithLabelValues(r.Project, r.Function).Observe(r.Init.Seconds())
 	}
