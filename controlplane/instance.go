@@ -129,9 +129,19 @@ func (cp *ControlPlane) findImage(ctx context.Context, name string) (compute.Ima
 	if !ok {
 		return compute.Image{ID: imageRef(name)}, nil
 	}
-	image, err := engine.Image(ctx, imageRef(name), 20*time.Second)
-	if errors.Is(err, api.NotFound) && imageRef(name) != name {
-		return image, api.Errorf(api.NotFound, "cannot use image %q: it is not on this machine and no registry has it; `make engine` or `nuage doctor` helps (%v)", name, err)
+	ref := imageRef(name)
+	known, listed := images.Lookup(name)
+	ours := strings.HasPrefix(ref, images.LocalPrefix)
+	wait := 20 * time.Second
+	if ours {
+		wait = 0 // made on this machine: a registry may have something else by that name
+	}
+	image, err := engine.Image(ctx, ref, wait)
+	switch {
+	case errors.Is(err, api.NotFound) && ours:
+		return image, api.Errorf(api.Unavailable, "cannot use image %q: it has not been made on this machine; run `nuage doctor --fix` or `make engine`", name)
+	case errors.Is(err, api.NotFound) && listed && !known.Made():
+		return image, api.Errorf(api.Unavailable, "cannot use image %q: it comes from a registry, and none could be reached (%v)", name, err)
 	}
 	return image, err
 }

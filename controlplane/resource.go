@@ -229,13 +229,14 @@ func (r resource[T, S]) write(tx *storage.Tx, actor api.Actor, now T, next *T) e
 	spec := *r.spec(next)
 	*next = now
 	*r.spec(next) = spec
+	head(next).Generation++ // before admit, which may declare the new generation reached
 	if err := r.admit(tx, &now, next); err != nil {
 		return err
 	}
 	if same(r.spec(&now), r.spec(next)) {
+		*next = now
 		return nil
 	}
-	head(next).Generation++
 	verb, detail := "update", ""
 	if r.verb != nil {
 		verb, detail = r.verb(&now, next)
