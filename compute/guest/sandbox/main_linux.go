@@ -24,7 +24,8 @@ const (
 // settings are what the environment of PID 1 says.
 type settings struct {
 	socket  string
-	uid     int // 0: as the guest itself, for tests without a container
+	api     string // address of the Runtime API
+	uid     int    // 0: as the guest itself, for tests without a container
 	command []string
 	env     []string // of the command
 }
@@ -50,7 +51,7 @@ func run(args, environ []string) error {
 	if err != nil {
 		return err
 	}
-	api, err := net.Listen("tcp", APIAddress)
+	api, err := net.Listen("tcp", s.api)
 	if err != nil {
 		return fmt.Errorf("cannot serve the Runtime API: %w", err)
 	}
@@ -65,8 +66,8 @@ func run(args, environ []string) error {
 
 // parse reads what PID 1 was given.
 func parse(args, environ []string) (settings, error) {
-	s := settings{env: []string{"PATH=/usr/local/bin:/usr/bin:/bin", "LANG=C.UTF-8", "HOME=/tmp", "TMPDIR=/tmp",
-		"TZ=:UTC", "LAMBDA_TASK_ROOT=/var/task", "LAMBDA_RUNTIME_DIR=/var/runtime", "AWS_LAMBDA_RUNTIME_API=" + APIAddress}}
+	s := settings{api: APIAddress, env: []string{"PATH=/usr/local/bin:/usr/bin:/bin", "LANG=C.UTF-8", "HOME=/tmp", "TMPDIR=/tmp",
+		"TZ=:UTC", "LAMBDA_TASK_ROOT=/var/task", "LAMBDA_RUNTIME_DIR=/var/runtime"}}
 	if n := slices.Index(args, "--"); n >= 0 {
 		s.command = args[n+1:]
 	}
@@ -75,6 +76,8 @@ func parse(args, environ []string) (settings, error) {
 		switch {
 		case name == "NUAGE_SANDBOX_SOCKET":
 			s.socket = value
+		case name == "NUAGE_SANDBOX_API":
+			s.api = value
 		case name == "NUAGE_SANDBOX_UID":
 			uid, err := strconv.Atoi(value)
 			if err != nil || uid <= 0 {
@@ -85,6 +88,7 @@ func parse(args, environ []string) (settings, error) {
 			s.env = append(s.env, strings.TrimPrefix(v, "NUAGE_SANDBOX_ENV_"))
 		}
 	}
+	s.env = append(s.env, "AWS_LAMBDA_RUNTIME_API="+s.api)
 	if s.socket == "" {
 		return s, fmt.Errorf("cannot start a sandbox: NUAGE_SANDBOX_SOCKET is not set")
 	}

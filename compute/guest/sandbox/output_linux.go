@@ -35,11 +35,15 @@ func newOutput() (*output, *os.File, error) {
 	return o, os.NewFile(uintptr(fds[1]), "output"), err
 }
 
-// follow hands all that is printed to sink, until the last process has closed its end.
-func (o *output) follow(sink func([]byte)) error {
+// to sets the sink.
+func (o *output) to(sink func([]byte)) {
 	o.mu.Lock()
+	defer o.mu.Unlock()
 	o.sink = sink
-	o.mu.Unlock()
+}
+
+// follow hands over all that is printed, until the last process has closed its end.
+func (o *output) follow() error {
 	var end error
 	err := o.raw.Read(func(fd uintptr) bool {
 		end = o.take(int(fd))
@@ -54,7 +58,7 @@ func (o *output) follow(sink func([]byte)) error {
 	return end
 }
 
-// drain hands over what is in the pipe now. Before follow it does nothing.
+// drain hands over what is in the pipe now.
 func (o *output) drain() {
 	_ = o.raw.Control(func(fd uintptr) { _ = o.take(int(fd)) }) // an error ends follow, which tells
 }
@@ -63,7 +67,7 @@ func (o *output) drain() {
 func (o *output) take(fd int) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	for o.sink != nil {
+	for {
 		n, err := unix.Read(fd, o.buffer)
 		switch {
 		case err == unix.EINTR:
@@ -77,5 +81,4 @@ func (o *output) take(fd int) error {
 			o.sink(o.buffer[:n])
 		}
 	}
-	return nil
 }

@@ -69,14 +69,16 @@ func (s *supervisor) greet() {
 		if _, err := bufio.NewReader(s.process.control).ReadString('\n'); err != nil {
 			return
 		}
+		s.process.output.drain()
 	}
 	s.report(wire.Hello, nil, nil)
 }
 
 // watch follows what the process prints, and its end.
 func (s *supervisor) watch() {
+	s.process.output.to(func(b []byte) { s.report(wire.Log, nil, b) })
 	go func() {
-		if err := s.process.output.follow(func(b []byte) { s.report(wire.Log, nil, b) }); err != nil {
+		if err := s.process.output.follow(); err != nil {
 			s.fail(err)
 		}
 	}()
