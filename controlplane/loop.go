@@ -26,6 +26,8 @@ type loop struct {
 
 	mu       sync.Mutex
 	inFlight map[string]bool
+	passes   uint64            // how many have begun
+	ended    map[string]uint64 // by key: the pass in which a step ended; that pass may have read the world before
 	failing  map[string]trouble
 	ready    error             // nil once a pass is done
 	halted   bool              // shutting down: nothing is started any more
@@ -52,7 +54,7 @@ func (t trouble) final() bool {
 func (t trouble) reason() string { return t.err.Error() }
 
 func newLoop(cp *ControlPlane) *loop {
-	return &loop{cp: cp, wakes: make(chan struct{}, 1), inFlight: map[string]bool{}, failing: map[string]trouble{},
+	return &loop{cp: cp, wakes: make(chan struct{}, 1), inFlight: map[string]bool{}, ended: map[string]uint64{}, failing: map[string]trouble{},
 		ready: api.Errorf(api.Unavailable, "the first pass over all workloads is not done")}
 }
 
@@ -115,6 +117,7 @@ func (l *loop) watch(ctx context.Context) <-chan compute.Event {
 
 // pass looks at everything once and returns how long the next one can wait.
 func (l *loop) pass(ctx context.Context) time.Duration {
+	l.begin()
 	begin := time.Now()
 	err := l.converge(ctx)
 	l.cp.metrics.pass(time.Since(begin), err)
@@ -178,11 +181,20 @@ func (l *loop) act(ctx context.Context, w *world) {
 	l.cp.deploySteps(ctx, w)
 }
 
-// dispatch runs fn unless something with the same key runs or waits for its next try. A success wakes the loop.
+// begin counts a pass.
+func (l *loop) begin() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	clear(l.ended)
+	l.passes++
+}
+
+// dispatch runs fn unless something with the same key runs, waits for its next try, or has just ended: then the world
+// of this pass may be from before, and the next pass sees what is left to do. The end of fn wakes the loop.
 func (l *loop) dispatch(ctx context.Context, key string, limit time.Duration, fn func(context.Context) error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.inFlight[key] || l.halted || l.cp.Now().Before(l.failing[key].next) {
+	if l.inFlight[key] || l.ended[key] == l.passes || l.halted || l.cp.Now().Before(l.failing[key].next) {
 		return
 	}
 	l.inFlight[key] = true
@@ -200,6 +212,7 @@ func (l *loop) finish(ctx context.Context, key string, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	delete(l.inFlight, key)
+	l.ended[key] = l.passes
 	if err == nil {
 		delete(l.failing, key)
 		return
