@@ -2,6 +2,7 @@ package controlplane
 
 import (
 	"context"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -109,6 +110,12 @@ func (a activities) List(ctx context.Context, q api.ActivityQuery) (api.List[api
 	}
 	if q.Project, err = narrow(actor, q.Project); err != nil {
 		return out, err
+	}
+	if q.Layer != "" && !slices.Contains(api.Layers(), q.Layer) {
+		return out, api.Errorf(api.Invalid, "cannot filter by layer %q: there is no such layer", q.Layer)
+	}
+	if q.Actor != "" && q.Actor != api.Customer && q.Actor != api.Platform {
+		return out, api.Errorf(api.Invalid, "cannot filter by actor %q: there are customer and platform", q.Actor)
 	}
 	limit, err := pageLimit(q.Page)
 	if err != nil {

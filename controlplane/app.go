@@ -84,7 +84,7 @@ func checkAppFields(name string, s *api.AppSpec) error {
 }
 
 // admitApp makes a release of every change but the number of replicas.
-func (cp *ControlPlane) admitApp(tx *storage.Tx, old, next *api.App) error {
+func (cp *ControlPlane) admitApp(tx *storage.Tx, by api.Actor, old, next *api.App) error {
 	if db := next.Spec.Database; db != "" {
 		if _, err := cp.databases().find(tx, next.Project, db); err != nil {
 			return err
@@ -93,7 +93,7 @@ func (cp *ControlPlane) admitApp(tx *storage.Tx, old, next *api.App) error {
 	if old == nil {
 		next.Status.Replicas = []api.Replica{}
 		next.Status.URL = cp.url(next.Name, next.Project, "app")
-		return cp.addRelease(tx, next, release{})
+		return cp.addRelease(tx, by, next, release{})
 	}
 	if same(releaseSpec(old.Spec), releaseSpec(next.Spec)) {
 		return nil
@@ -102,7 +102,7 @@ func (cp *ControlPlane) admitApp(tx *storage.Tx, old, next *api.App) error {
 	if old.Spec.Source == next.Spec.Source && old.Spec.Image == next.Spec.Image {
 		from = cp.builtBefore(tx, *old)
 	}
-	return cp.addRelease(tx, next, from)
+	return cp.addRelease(tx, by, next, from)
 }
 
 // releaseSpec is what a release keeps of a spec.
@@ -123,7 +123,7 @@ func (cp *ControlPlane) builtBefore(tx *storage.Tx, a api.App) release {
 }
 
 // addRelease numbers a new release, which begins with an earlier one's image where it has one.
-func (cp *ControlPlane) addRelease(tx *storage.Tx, a *api.App, from release) error {
+func (cp *ControlPlane) addRelease(tx *storage.Tx, by api.Actor, a *api.App, from release) error {
 	number := 1
 	err := releaseTable.Each(tx, a.ID+"/", func(r release) error { number = r.Number + 1; return nil })
 	if err != nil {
@@ -136,7 +136,7 @@ func (cp *ControlPlane) addRelease(tx *storage.Tx, a *api.App, from release) err
 		}
 	}
 	r := release{App: a.ID, Tag: from.Tag, Release: api.Release{Number: number, Image: from.Image, Spec: releaseSpec(a.Spec),
-		State: building, Reason: "accepted", CreatedAt: cp.Now().UTC()}}
+		State: building, Reason: "accepted", CreatedAt: cp.Now().UTC(), By: by.Name}}
 	if r.Image != "" {
 		r.State, r.Reason, r.Since = deploying, "starting its replicas", r.CreatedAt
 	}
@@ -195,7 +195,7 @@ func (r apps) Rollback(ctx context.Context, project, name string, to int) (api.A
 		a.Spec = target.Spec
 		a.Spec.Replicas = replicas
 		a.Generation++
-		if err := r.cp.addRelease(tx, &a, target); err != nil {
+		if err := r.cp.addRelease(tx, actor, &a, target); err != nil {
 			return err
 		}
 		out = a

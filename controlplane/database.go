@@ -68,7 +68,7 @@ func (cp *ControlPlane) checkDatabase(ctx context.Context, old, next *api.Databa
 	return nil
 }
 
-func (cp *ControlPlane) admitDatabase(tx *storage.Tx, old, next *api.Database) error {
+func (cp *ControlPlane) admitDatabase(tx *storage.Tx, _ api.Actor, old, next *api.Database) error {
 	if old != nil {
 		return nil
 	}

@@ -82,7 +82,7 @@ func (cp *ControlPlane) checkFunctionFields(name string, s *api.FunctionSpec) er
 }
 
 // admitFunction counts versions; the URL depends on a trigger.
-func (cp *ControlPlane) admitFunction(tx *storage.Tx, old, next *api.Function) error {
+func (cp *ControlPlane) admitFunction(tx *storage.Tx, _ api.Actor, old, next *api.Function) error {
 	for _, name := range next.Spec.Databases {
 		if _, err := cp.databases().find(tx, next.Project, name); err != nil {
 			return err

@@ -146,7 +146,7 @@ func (cp *ControlPlane) findImage(ctx context.Context, name string) (compute.Ima
 	return image, err
 }
 
-func (cp *ControlPlane) admitInstance(tx *storage.Tx, old, next *api.Instance) error {
+func (cp *ControlPlane) admitInstance(tx *storage.Tx, _ api.Actor, old, next *api.Instance) error {
 	if next.Spec.Key != "" {
 		if _, err := keyTable.GetBy(tx, "name", next.Project+"/"+next.Spec.Key); err != nil {
 			return api.Errorf(api.NotFound, "cannot use key %q: project %q has no such key", next.Spec.Key, next.Project)

@@ -16,7 +16,7 @@ func (cp *ControlPlane) keys() resource[api.Key, api.KeySpec] {
 		status: func(k *api.Key) *api.Status { return &k.Status.Status },
 		spec:   func(k *api.Key) *api.KeySpec { return &k.Spec },
 		check:  checkKey,
-		admit:  func(*storage.Tx, *api.Key, *api.Key) error { return nil },
+		admit:  func(*storage.Tx, api.Actor, *api.Key, *api.Key) error { return nil },
 		retire: cp.retireKey,
 	}
 }

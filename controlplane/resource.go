@@ -23,7 +23,7 @@ type resource[T, S any] struct {
 	// check asks the world outside (engine, blobs) whether next can be; old is nil on create. It may fill in defaults.
 	check func(ctx context.Context, old, next *T) error
 	// admit looks at the store: references, changes that are not allowed; it may fill in more and write side records.
-	admit func(tx *storage.Tx, old, next *T) error
+	admit func(tx *storage.Tx, by api.Actor, old, next *T) error
 	// retire refuses the deletion of what is in use. gone: nothing in the world to clean, the record goes at once.
 	retire func(tx *storage.Tx, t *T) (gone bool, err error)
 	// verb names an update for the activity record; "" is "update".
@@ -72,7 +72,7 @@ func (r resource[T, S]) insert(ctx context.Context, tx *storage.Tx, actor api.Ac
 	if _, err := r.table.GetBy(tx, "name", m.Project+"/"+m.Name); err == nil {
 		return r.taken(m.Project, m.Name)
 	}
-	if err := r.admit(tx, nil, next); err != nil {
+	if err := r.admit(tx, actor, nil, next); err != nil {
 		return err
 	}
 	if err := r.table.Insert(tx, *next); err != nil {
@@ -230,7 +230,7 @@ func (r resource[T, S]) write(tx *storage.Tx, actor api.Actor, now T, next *T) e
 	*next = now
 	*r.spec(next) = spec
 	head(next).Generation++ // before admit, which may declare the new generation reached
-	if err := r.admit(tx, &now, next); err != nil {
+	if err := r.admit(tx, actor, &now, next); err != nil {
 		return err
 	}
 	if same(r.spec(&now), r.spec(next)) {

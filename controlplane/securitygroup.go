@@ -66,7 +66,7 @@ func checkRule(r *api.Rule) error {
 	return nil
 }
 
-func admitGroup(tx *storage.Tx, _, next *api.SecurityGroup) error {
+func admitGroup(tx *storage.Tx, _ api.Actor, _, next *api.SecurityGroup) error {
 	for _, r := range next.Spec.Rules {
 		if r.Group == "" || r.Group == next.Name {
 			continue

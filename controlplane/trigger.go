@@ -31,7 +31,7 @@ func checkTrigger(_ context.Context, old, next *api.Trigger) error {
 	return nil
 }
 
-func (cp *ControlPlane) admitTrigger(tx *storage.Tx, _, next *api.Trigger) error {
+func (cp *ControlPlane) admitTrigger(tx *storage.Tx, _ api.Actor, _, next *api.Trigger) error {
 	if _, err := cp.functions().find(tx, next.Project, next.Spec.Function); err != nil {
 		return err
 	}

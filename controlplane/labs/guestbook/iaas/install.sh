@@ -10,7 +10,7 @@ step() { echo "install: $*"; }
 
 step "Python and PostgreSQL from packages"
 apt-get update -q -o Acquire::Retries=3
-apt-get install -q -y --no-install-recommends python3 python3-psycopg2 postgresql
+apt-get install -q -y --no-install-recommends -o Dpkg::Options::=--force-unsafe-io python3 python3-psycopg2 postgresql
 
 step "the database server"
 service postgresql start
