@@ -11,8 +11,8 @@ import (
 	"nuage/compute/guest/sandbox"
 )
 
-// version is set by the linker.
-var version = "dev"
+// version may be set by the linker.
+var version = "1.0"
 
 func main() { os.Exit(run(os.Args[1:])) }
 

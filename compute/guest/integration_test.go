@@ -257,7 +257,7 @@ func TestFirewall(t *testing.T) {
 }
 
 func (m *vm) gateway() (string, error) {
-	out, err := exec.Command("docker", "inspect", "-f", "{{.NetworkSettings.Gateway}}", m.id).Output()
+	out, err := exec.Command("docker", "inspect", "-f", "{{range .NetworkSettings.Networks}}{{.Gateway}}{{end}}", m.id).Output()
 	return strings.TrimSpace(string(out)), err
 }
 
@@ -584,5 +584,25 @@ func (m *vm) awaitLog(text string) string {
 		case <-ctx.Done():
 			m.t.Fatalf("the console never said %q:\n%s", text, m.logs())
 		}
+	}
+}
+
+// TestDockerDNS checks that names resolve in a network of its own: Docker's name server needs rules in the nat table, and
+// the way to it must stay open when the host's addresses are denied.
+func TestDockerDNS(t *testing.T) {
+	needEngine(t, machineImage)
+	network := docker(t, "network", "create", "--subnet", "10.213.77.0/24", fmt.Sprintf("nuage-guest-test-%d", os.Getpid()))
+	t.Cleanup(func() { docker(t, "network", "rm", network) })
+	m := boot(t, machineImage, []string{"--network", network, "--network-alias", "here"}, "bash")
+	config := m.sshConfig()
+	config.DenyOut = []string{"10.213.77.1"}
+	m.configure(config)
+	m.configure(config)
+	m.booted()
+	if out, status := m.run("getent hosts here | tr -s ' '"); out != m.address+" here\n" || status != 0 {
+		t.Errorf("getent: %q, %d", out, status)
+	}
+	if out, status := m.ssh("user", m.root(), "true"); status != 0 {
+		t.Errorf("SSH: %d, %q", status, out)
 	}
 }

@@ -173,7 +173,7 @@ func boot(t *testing.T, image string, more []string, command ...string) *vm {
 	id := docker(t, append(args, command...)...)
 	t.Cleanup(func() { docker(t, "rm", "-f", "-v", id) })
 	m := &vm{t: t, id: id, keys: w.keys, home: t.TempDir()}
-	m.address = docker(t, "inspect", "-f", "{{.NetworkSettings.IPAddress}}", id)
+	m.address = docker(t, "inspect", "-f", "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}", id)
 	m.dial()
 	return m
 }

@@ -71,7 +71,7 @@ func (s *sshServer) session(sess ssh.Session) {
 	if sess.Subsystem() != "" {
 		command = sess.Subsystem()
 	}
-	s.tell(s.opened(ctx), link.EventSSHExec, command)
+	s.tell(ctx, link.EventSSHExec, command)
 	window, sizes, tty := sess.Pty()
 	signals := make(chan ssh.Signal, 16)
 	sess.Signals(signals)

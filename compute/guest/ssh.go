@@ -119,36 +119,37 @@ func (s *sshServer) newServer(hostKey gossh.Signer) *ssh.Server {
 		SubsystemHandlers:             map[string]ssh.SubsystemHandler{"sftp": s.session},
 		PublicKeyHandler:              s.authenticate,
 		ConnCallback:                  graceful,
+		ServerConfigCallback:          s.config,
 		ReversePortForwardingCallback: yes,
 		ChannelHandlers: map[string]ssh.ChannelHandler{
-			"session":      s.channel(openSession),
-			"direct-tcpip": s.channel(forwardOut),
+			"session":      openSession,
+			"direct-tcpip": forwardOut,
 		},
 		RequestHandlers: map[string]ssh.RequestHandler{
-			"tcpip-forward":        s.request(forward.HandleSSHRequest),
+			"tcpip-forward":        forward.HandleSSHRequest,
 			"cancel-tcpip-forward": forward.HandleSSHRequest,
 		},
 	}
 }
 
+// config makes the library tell when a client has authenticated; to answer for a key is not yet that.
+func (s *sshServer) config(ctx ssh.Context) *gossh.ServerConfig {
+	return &gossh.ServerConfig{AuthLogCallback: func(_ gossh.ConnMetadata, _ string, err error) {
+		if err == nil {
+			s.opened(ctx)
+		}
+	}}
+}
+
 // Keys of values in a connection's context.
 type (
-	rawConn   struct{}
-	visitorOf struct{}
+	grace   struct{} // *time.Timer that cuts the connection
+	visitor struct{} // link.Event with User, Key, Fingerprint and From
 )
-
-// visitor is who is at the other end.
-type visitor struct {
-	link.Event // User, Key, Fingerprint and From
-	opened     sync.Once
-}
 
 // graceful gives a connection half a minute to authenticate.
 func graceful(ctx ssh.Context, conn net.Conn) net.Conn {
-	if err := conn.SetDeadline(time.Now().Add(loginGrace)); err != nil {
-		return nil
-	}
-	ctx.SetValue(rawConn{}, conn)
+	ctx.SetValue(grace{}, time.AfterFunc(loginGrace, func() { conn.Close() })) // the library moves deadlines
 	return conn
 }
 
@@ -160,47 +161,29 @@ func (s *sshServer) authenticate(ctx ssh.Context, key ssh.PublicKey) bool {
 	if !known || ctx.User() != "root" {
 		return false
 	}
-	ctx.SetValue(visitorOf{}, &visitor{Event: link.Event{
+	ctx.SetValue(visitor{}, link.Event{
 		User: "root", Key: name, Fingerprint: gossh.FingerprintSHA256(key), From: ctx.RemoteAddr().String(),
-	}})
+	})
 	return true
 }
 
-// opened runs once a connection: it has authenticated.
-func (s *sshServer) opened(ctx ssh.Context) *visitor {
-	v, ok := ctx.Value(visitorOf{}).(*visitor)
-	if !ok {
-		return &visitor{}
+// opened runs when a connection has authenticated.
+func (s *sshServer) opened(ctx ssh.Context) {
+	if t, ok := ctx.Value(grace{}).(*time.Timer); ok {
+		t.Stop()
 	}
-	v.opened.Do(func() {
-		if conn, ok := ctx.Value(rawConn{}).(net.Conn); ok {
-			conn.SetDeadline(time.Time{}) // a closed connection has no use for it
-		}
-		s.tell(v, link.EventSSHOpen, "")
-		context.AfterFunc(ctx, func() { s.tell(v, link.EventSSHClose, "") })
-	})
-	return v
+	s.tell(ctx, link.EventSSHOpen, "")
+	context.AfterFunc(ctx, func() { s.tell(ctx, link.EventSSHClose, "") })
 }
 
-func (s *sshServer) tell(v *visitor, kind, command string) {
-	e := v.Event
+func (s *sshServer) tell(ctx ssh.Context, kind, command string) {
+	e, ok := ctx.Value(visitor{}).(link.Event)
+	if !ok {
+		return
+	}
 	e.Type, e.Command = kind, command
 	s.guest.events.add(e)
 	if kind != link.EventSSHExec {
 		s.guest.console.printf("%s: root from %s with key %s %s", kind, e.From, e.Key, e.Fingerprint)
-	}
-}
-
-func (s *sshServer) channel(handle ssh.ChannelHandler) ssh.ChannelHandler {
-	return func(srv *ssh.Server, conn *gossh.ServerConn, ch gossh.NewChannel, ctx ssh.Context) {
-		s.opened(ctx)
-		handle(srv, conn, ch, ctx)
-	}
-}
-
-func (s *sshServer) request(handle ssh.RequestHandler) ssh.RequestHandler {
-	return func(ctx ssh.Context, srv *ssh.Server, req *gossh.Request) (bool, []byte) {
-		s.opened(ctx)
-		return handle(ctx, srv, req)
 	}
 }

@@ -73,10 +73,14 @@ func greet(ctx context.Context, rwc io.ReadWriteCloser) (*bufio.Reader, error) {
 	return r, nil
 }
 
+// maxAnswer bounds what a guest can make the host hold.
+const maxAnswer = 16 << 20
+
 func muxConfig(alive time.Duration) *yamux.Config {
 	c := yamux.DefaultConfig()
 	c.LogOutput = io.Discard
 	c.KeepAliveInterval = alive
+	c.ConnectionWriteTimeout = 30 * time.Second // also of a keep-alive: a small machine under load is slow to answer
 	return c
 }
 
@@ -138,7 +142,7 @@ func (c *Client) call(ctx context.Context, method, path string, in, out any) err
 	if out == nil {
 		return nil
 	}
-	if err := json.NewDecoder(resp.Body).Decode(out); err != nil {
+	if err := json.NewDecoder(io.LimitReader(resp.Body, maxAnswer)).Decode(out); err != nil {
 		return api.Errorf(api.Unavailable, "cannot read the guest's answer: %w", err)
 	}
 	return nil

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"slices"
 	"sync"
 	"time"
 
@@ -119,10 +120,12 @@ func (s *supervisor) bind(f wire.Frame) error {
 	if err := f.Decode(&b); err != nil {
 		return err
 	}
-	env := s.settings.env
+	env := slices.Clone(s.settings.env)
 	for name, value := range b.Env {
 		env = append(env, name+"="+value)
 	}
+	s.api.mu.Lock() // the runtime is heard when all is ready for it
+	defer s.api.mu.Unlock()
 	p, err := start(b.Command, append(env, "_HANDLER="+b.Handler), s.settings.uid, false)
 	if err != nil {
 		s.report(wire.Failed, wire.Usage{}, failure("Runtime.InvalidEntrypoint", err.Error()).body)
