@@ -294,3 +294,45 @@ func (m *vm) reaches(port string) bool {
 	conn.Close()
 	return true
 }
+
+// awaitOutput runs a line until it prints what is wanted.
+func (m *vm) awaitOutput(line, want string) {
+	m.t.Helper()
+	ctx := within(m.t, 20*time.Second)
+	for {
+		out, _ := m.run(line)
+		if out == want {
+			return
+		}
+		select {
+		case <-time.After(50 * time.Millisecond):
+		case <-ctx.Done():
+			m.t.Fatalf("%s gives %q; want %q", line, out, want)
+		}
+	}
+}
+
+// logs returns the console.
+func (m *vm) logs() string {
+	out, err := exec.Command("sh", "-c", "docker logs "+m.id+" 2>&1 >/dev/null").Output()
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	return string(out)
+}
+
+// awaitLog returns the console once it holds the text.
+func (m *vm) awaitLog(text string) string {
+	m.t.Helper()
+	ctx := within(m.t, 20*time.Second)
+	for {
+		if log := m.logs(); strings.Contains(log, text) {
+			return log
+		}
+		select {
+		case <-time.After(50 * time.Millisecond):
+		case <-ctx.Done():
+			m.t.Fatalf("the console never said %q:\n%s", text, m.logs())
+		}
+	}
+}

@@ -28,7 +28,9 @@ var faultSignals = [...]syscall.Signal{
 // What the signal handlers use. These are variables of the package because a handler has no other place to look; they
 // are set once, before the handlers are.
 var (
-	stopPipe  uintptr // where onStop writes
+	//lint:ignore U1000 assembly reads it
+	stopPipe uintptr // where onStop writes
+	//lint:ignore U1000 assembly reads it
 	goHandler uintptr // the Go runtime's own handler
 )
 
