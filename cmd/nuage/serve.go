@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -113,7 +114,7 @@ func (c *cloud) listen(ctx context.Context) (err error) {
 	take := func(flag, address string) (net.Listener, error) {
 		l, err := new(net.ListenConfig).Listen(ctx, "tcp", address)
 		if err != nil {
-			return nil, api.Errorf(api.Conflict, "cannot listen on %q: %w; another program has the port, maybe another cloud; choose one with --%s", address, err, flag)
+			return nil, listenError(flag, address, err)
 		}
 		c.onClose(func() error { return ignoreClosed(l.Close()) })
 		return l, nil
@@ -126,6 +127,13 @@ func (c *cloud) listen(ctx context.Context) (err error) {
 		err = c.store.Announce(c.api.Addr().String())
 	}
 	return err
+}
+
+func listenError(flag, address string, err error) error {
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return api.Errorf(api.Conflict, "cannot listen on %q: another program has that address, maybe another cloud; choose a free one with --%s", address, flag)
+	}
+	return api.Errorf(api.Unavailable, "cannot listen on %q: %w; choose another address with --%s", address, err, flag)
 }
 
 func ignoreClosed(err error) error {
