@@ -115,7 +115,7 @@ def describe(error):
     if isinstance(error, Fault):
         return error.document
     frames = [f for f in traceback.extract_tb(error.__traceback__)
-              if f.filename != __file__ and not f.filename.startswith("<frozen importlib")]
+              if f.filename not in (__file__, importlib.__file__) and not f.filename.startswith("<frozen importlib")]
     return {"errorMessage": str(error), "errorType": type(error).__name__, "stackTrace": traceback.format_list(frames)}
 
 

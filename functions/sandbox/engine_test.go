@@ -34,38 +34,59 @@ var guest = sync.OnceValues(func() ([]byte, error) {
 	return os.ReadFile(out)
 })
 
-// newEngine connects to Docker as a cloud of its own, with all removed at the end.
-func newEngine(t testing.TB) *docker.Engine {
-	t.Helper()
+// cloud is a Docker engine for a cloud of the tests' own, made once; all of it is removed at the end.
+type cloud struct {
+	*docker.Engine
+	volume string
+}
+
+var shared = sync.OnceValues(func() (*cloud, error) {
 	binary, err := guest()
 	if err != nil {
-		t.Fatal(err)
+		return nil, err
 	}
 	id := functions.NewRequestID()
+	c := &cloud{volume: "nuage-guest-fntest-" + id}
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
-	e, err := docker.New(ctx, docker.Options{CloudID: id, Guest: binary, GuestVersion: "fntest" + id[:8]})
+	c.Engine, err = docker.New(ctx, docker.Options{CloudID: id, Guest: binary, GuestVolume: c.volume})
 	if err == nil {
-		_, err = e.Image(ctx, "nuage/python:1", 0)
+		_, err = c.Image(ctx, "nuage/python:1", 0)
 	}
-	if err != nil {
-		if os.Getenv("NUAGE_REQUIRE_ENGINE") == "1" {
-			t.Fatalf("NUAGE_REQUIRE_ENGINE=1 and there is no engine with nuage/python:1: %v", err)
+	return c, err
+})
+
+func TestMain(m *testing.M) {
+	status := m.Run()
+	if c, err := shared(); err == nil {
+		if err := c.remove(); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			status = 1
 		}
-		t.Skipf("SKIPPED: no engine with nuage/python:1: %v", err)
 	}
-	t.Cleanup(func() {
-		if err := e.RemoveAll(context.Background()); err != nil {
-			t.Error(err)
-		}
-		if text, err := exec.Command("docker", "volume", "rm", "nuage-guest-fntest"+id[:8]+"-x86_64").CombinedOutput(); err != nil && !strings.Contains(string(text), "no such volume") {
-			t.Logf("guest volume stays: %s", text)
-		}
-		if err := e.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	return e
+	os.Exit(status)
+}
+
+func (c *cloud) remove() error {
+	err := c.RemoveAll(context.Background())
+	text, gone := exec.Command("docker", "volume", "rm", c.volume).CombinedOutput()
+	if gone != nil && !strings.Contains(string(text), "o such volume") {
+		err = errors.Join(err, errors.New(string(text)))
+	}
+	return errors.Join(err, c.Close())
+}
+
+func newEngine(t testing.TB) *docker.Engine {
+	t.Helper()
+	c, err := shared()
+	switch {
+	case err == nil:
+		return c.Engine
+	case os.Getenv("NUAGE_REQUIRE_ENGINE") == "1":
+		t.Fatalf("NUAGE_REQUIRE_ENGINE=1 and there is no engine with nuage/python:1: %v", err)
+	}
+	t.Skipf("SKIPPED: no engine with nuage/python:1: %v", err)
+	return nil
 }
 
 // newRuntime makes a runtime in a short directory, as sockets need one.
