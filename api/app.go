@@ -13,7 +13,7 @@ type App struct {
 	Status AppStatus `json:"status"`
 }
 
-// AppSpec is what a user asks of an app. A change of anything but Replicas makes a release.
+// AppSpec is what a user asks of an app. A change of anything but Replicas and DeadlineSeconds makes a release.
 type AppSpec struct {
 	Image    string            `json:"image,omitempty" doc:"image reference; either this or source"`
 	Source   string            `json:"source,omitempty" doc:"id of an uploaded source folder (src-...)"`
@@ -24,6 +24,8 @@ type AppSpec struct {
 	Env      map[string]string `json:"env,omitempty"`
 	Database string            `json:"database,omitempty" doc:"name of a database in the project, given as DATABASE_URL"`
 	Restart  int64             `json:"restart,omitempty" doc:"grows with each restart asked for"`
+
+	DeadlineSeconds int `json:"deadlineSeconds,omitempty" minimum:"0" maximum:"3600" doc:"how long a release may take from its start until all replicas are healthy; 90 when 0"`
 }
 
 // AppStatus is how the app does.

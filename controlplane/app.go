@@ -13,7 +13,7 @@ import (
 )
 
 const (
-	deployDeadline = 90 * time.Second // from the image's being there to all replicas healthy
+	deployDeadline = 90 * time.Second // from the image's being there to all replicas healthy, where the app has no other
 	drainDeadline  = 30 * time.Second
 	crashLimit     = 3 // exits of one replica that fail a deploy
 )
@@ -77,13 +77,15 @@ func checkAppFields(name string, s *api.AppSpec) error {
 		return api.Errorf(api.Invalid, "cannot deploy app %q on port %d: ports are 1 to 65535", name, s.Port)
 	case *s.Replicas < 0 || *s.Replicas > 50:
 		return api.Errorf(api.Invalid, "cannot run %d replicas of app %q: 0 to 50 is possible", *s.Replicas, name)
+	case s.DeadlineSeconds < 0 || s.DeadlineSeconds > 3600:
+		return api.Errorf(api.Invalid, "cannot give a deploy of app %q %d seconds: 1 to 3600 is possible, and 0 for %s", name, s.DeadlineSeconds, deployDeadline)
 	case s.Health != "" && !strings.HasPrefix(s.Health, "/"):
 		return api.Errorf(api.Invalid, "cannot check health of app %q at %q: the path starts with /", name, s.Health)
 	}
 	return checkEnv(s.Env)
 }
 
-// admitApp makes a release of every change but the number of replicas.
+// admitApp makes a release of every change but the number of replicas and the deadline.
 func (cp *ControlPlane) admitApp(tx *storage.Tx, by api.Actor, old, next *api.App) error {
 	if db := next.Spec.Database; db != "" {
 		if _, err := cp.databases().find(tx, next.Project, db); err != nil {
@@ -107,8 +109,16 @@ func (cp *ControlPlane) admitApp(tx *storage.Tx, by api.Actor, old, next *api.Ap
 
 // releaseSpec is what a release keeps of a spec.
 func releaseSpec(s api.AppSpec) api.AppSpec {
-	s.Replicas = nil
+	s.Replicas, s.DeadlineSeconds = nil, 0
 	return s
+}
+
+// deadline is how long a deploy of the app may take.
+func deadline(a api.App) time.Duration {
+	if a.Spec.DeadlineSeconds == 0 {
+		return deployDeadline
+	}
+	return time.Duration(a.Spec.DeadlineSeconds) * time.Second
 }
 
 // builtBefore returns the newest release of the app that has its image, so that a change of settings builds nothing.
@@ -191,9 +201,9 @@ func (r apps) Rollback(ctx context.Context, project, name string, to int) (api.A
 		if err != nil {
 			return err
 		}
-		replicas := a.Spec.Replicas
+		was := a.Spec
 		a.Spec = target.Spec
-		a.Spec.Replicas = replicas
+		a.Spec.Replicas, a.Spec.DeadlineSeconds = was.Replicas, was.DeadlineSeconds
 		a.Generation++
 		if err := r.cp.addRelease(tx, actor, &a, target); err != nil {
 			return err

@@ -194,6 +194,8 @@ func (w *world) databaseStatus(d api.Database) api.DatabaseStatus {
 	switch {
 	case d.DeletedAt != nil:
 		s.Phase, s.Reason = api.Deleting, "removing the server and its data"
+	case troubled && o.State == compute.StateRunning:
+		s.Phase, s.Reason = changing(trouble)
 	case troubled && trouble.final():
 		s.Phase, s.Reason = api.Failed, trouble.reason()
 	case troubled:
@@ -202,6 +204,8 @@ func (w *world) databaseStatus(d api.Database) api.DatabaseStatus {
 		s.Phase, s.Reason = api.Pending, "making the server"
 	case o.State != compute.StateRunning:
 		s.Phase, s.Reason = api.Pending, "starting the server"
+	case resizing(w.planDatabase(d), o):
+		s.Phase, s.Reason = api.Updating, "changing its limits"
 	case !w.real:
 		s.Phase, s.Reason = api.Running, "simulated: no server answers"
 	case !probed || !h.ok:

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -58,7 +59,7 @@ func (w *world) healthy(a api.App, r release) bool {
 
 // deployFailed tells whether a deploy is over without success, and why.
 func (cp *ControlPlane) deployFailed(w *world, a api.App, r release) (why string, over bool) {
-	last := ""
+	last, limit := "", deadline(a)
 	for n := range w.replicas(a, r.Number) {
 		l := w.replica(a, r, n)
 		o, there := w.observed[l.ID]
@@ -68,14 +69,17 @@ func (cp *ControlPlane) deployFailed(w *world, a api.App, r release) (why string
 		if t := w.tracks[l.ID]; there && o.State == compute.StateExited && t.Restarts >= crashLimit-1 {
 			return "its program " + exitReason(o) + ", " + itoa(t.Restarts+1) + " times in a row", true
 		}
+		if stray := w.health[l.ID].stray; stray != "" {
+			return fmt.Sprintf("no replica accepts connections on port %d; %s", r.Spec.Port, stray), true
+		}
 		if phase, reason := w.replicaPhase(l); phase != api.Running {
 			last = reason
 		}
 	}
-	if r.Since.IsZero() || cp.Now().Sub(r.Since) < deployDeadline {
+	if r.Since.IsZero() || cp.Now().Sub(r.Since) < limit {
 		return "", false
 	}
-	return fmt.Sprintf("no healthy replica on port %d within %s: it %s", r.Spec.Port, deployDeadline, last), true
+	return fmt.Sprintf("no healthy replica on port %d within %s: %s", r.Spec.Port, limit, last), true
 }
 
 // findOrBuild gives a release its image. What is wrong with the source fails the deploy; what is wrong with the engine is tried again.
@@ -223,6 +227,38 @@ func (cp *ControlPlane) endDrain(a api.App, d drain) error {
 		}
 		return cp.record(tx, platform("edge"), "app", &a.Meta, "drain", fmt.Sprintf("release %d ended its requests", d.Release))
 	})
+}
+
+// letGo removes a replica that nobody wants any more. No route leads to it, so its requests come to an end; then its
+// program has time to. With its app gone nothing is waited for.
+func (cp *ControlPlane) letGo(ctx context.Context, w *world, o compute.Observed) error {
+	if w.hasApp(o.Owner) {
+		if err := cp.emptied(ctx, o.ID); err != nil {
+			return err
+		}
+		if err := cp.Engine.Stop(ctx, o.ID, stopGrace); err != nil {
+			return err
+		}
+	}
+	return cp.Engine.Remove(ctx, o.ID)
+}
+
+func (w *world) hasApp(id string) bool {
+	return slices.ContainsFunc(w.apps, func(a api.App) bool { return a.ID == id && a.DeletedAt == nil })
+}
+
+// emptied waits until a replica has no request in flight, or has had its time.
+func (cp *ControlPlane) emptied(ctx context.Context, id string) error {
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for end := cp.Now().Add(drainDeadline); cp.Edge.InFlight(id) > 0 && cp.Now().Before(end); {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return nil
 }
 
 // removeImages removes what was built for an app that is going.

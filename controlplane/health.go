@@ -42,6 +42,7 @@ type checkup struct {
 // target is what to ask. It is comparable: another target is another checkup.
 type target struct {
 	id, boot   string
+	port       int    // of the container
 	host, path string // host and port; path of an HTTP probe, "" for TCP
 	postgres   string // URL of a database
 }
@@ -50,6 +51,8 @@ type target struct {
 type probe struct {
 	ok      bool
 	reason  string
+	refused bool   // nothing accepts connections
+	stray   string // what is wrong with where the program listens
 	version string // of a database
 	bytes   int64
 }
@@ -105,7 +108,7 @@ func (w *world) targets() map[string]target {
 		if o.State != compute.StateRunning || !ok {
 			return
 		}
-		t := target{id: id, boot: o.Engine + o.StartedAt.String(), host: net.JoinHostPort(e.Host, strconv.Itoa(e.Port))}
+		t := target{id: id, boot: o.Engine + o.StartedAt.String(), port: port, host: net.JoinHostPort(e.Host, strconv.Itoa(e.Port))}
 		fill(&t)
 		out[id] = t
 	}
@@ -147,6 +150,7 @@ func (h *health) close() {
 
 // keep probes until ctx ends.
 func (h *health) keep(ctx context.Context, c *checkup) {
+	s := search{cp: h.cp, target: c.target}
 	for failures := 0; ; {
 		result := h.probe(ctx, c.target)
 		if ctx.Err() != nil {
@@ -155,6 +159,7 @@ func (h *health) keep(ctx context.Context, c *checkup) {
 		if failures++; result.ok {
 			failures = 0
 		}
+		result.stray = s.after(ctx, result.refused)
 		h.write(c, result, failures)
 		wait := probeUnhealthy
 		if result.ok {
@@ -193,7 +198,7 @@ func (h *health) probe(ctx context.Context, t target) probe {
 	}
 	conn, err := new(net.Dialer).DialContext(ctx, "tcp", t.host)
 	if err != nil {
-		return probe{reason: "does not accept connections on its port yet"}
+		return probe{reason: "it does not accept connections yet", refused: true}
 	}
 	conn.Close()
 	return probe{ok: true}
@@ -206,7 +211,7 @@ func (h *health) probeHTTP(ctx context.Context, url string) probe {
 	}
 	resp, err := h.http.Do(req)
 	if err != nil {
-		return probe{reason: "its health path does not answer yet"}
+		return probe{reason: "its health path does not answer yet", refused: true}
 	}
 	resp.Body.Close()
 	if resp.StatusCode >= 400 {

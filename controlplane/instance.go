@@ -243,6 +243,8 @@ func (w *world) instancePhase(i api.Instance, o compute.Observed, there bool, s 
 	switch {
 	case i.DeletedAt != nil:
 		return api.Deleting, "removing the container"
+	case troubled && running:
+		return changing(trouble)
 	case troubled && trouble.final():
 		return api.Failed, trouble.reason()
 	case troubled:
@@ -257,10 +259,25 @@ func (w *world) instancePhase(i api.Instance, o compute.Observed, there bool, s 
 		return api.Pending, "starting"
 	case i.Spec.Boot != w.machines[i.ID].Boot:
 		return api.Updating, "rebooting"
+	case resizing(w.planInstance(i), o):
+		return api.Updating, "changing its limits"
 	case !w.guestsPossible:
 		return api.Running, "simulated: no guest, so no SSH"
 	}
 	return w.guestPhase(i, s)
+}
+
+// changing is the phase of something that runs and can't be changed as asked.
+func changing(t trouble) (api.Phase, string) {
+	if t.final() {
+		return api.Degraded, t.reason()
+	}
+	return api.Updating, t.reason()
+}
+
+// resizing tells that a workload has other limits than planned.
+func resizing(plan []compute.Workload, o compute.Observed) bool {
+	return len(plan) == 1 && plan[0].Limits != o.Limits
 }
 
 // guestPhase is the phase of a running instance as its guest reports it.

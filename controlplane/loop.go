@@ -159,6 +159,7 @@ func (l *loop) converge(ctx context.Context) error {
 		return err
 	}
 	l.count(w)
+	l.cp.route(w) // before anything is removed, so that what has left the routes only empties
 	if !l.isHalted() {
 		l.act(ctx, w)
 	}
@@ -167,7 +168,6 @@ func (l *loop) converge(ctx context.Context) error {
 	}
 	l.cp.guests.sync(ctx, w)
 	l.cp.health.sync(ctx, w)
-	l.cp.route(w)
 	return nil
 }
 

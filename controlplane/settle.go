@@ -14,7 +14,7 @@ import (
 
 // settle writes down what a pass has found: statuses that changed, deletions that are complete, runs that began or ended.
 func (cp *ControlPlane) settle(w *world) error {
-	errs := []error{cp.settleRuns(w)}
+	errs := []error{cp.adopt(w), cp.settleRuns(w)}
 	for _, i := range w.instances {
 		if _, there := w.observed[i.ID]; i.DeletedAt != nil && !there && !cp.loop.busy(i.ID) {
 			errs = append(errs, cp.dropInstance(i))

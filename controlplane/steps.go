@@ -29,7 +29,7 @@ func (cp *ControlPlane) take(ctx context.Context, w *world, s step) error {
 		return cp.reboot(ctx, w, s.workload)
 	case remove:
 		cp.guests.drop(id)
-		return cp.Engine.Remove(ctx, id)
+		return cp.letGo(ctx, w, s.observed)
 	case replace:
 		return cp.replace(ctx, id)
 	case update:
@@ -177,20 +177,41 @@ func (cp *ControlPlane) resize(ctx context.Context, w *world, s step) error {
 
 // placed records the first making of a workload.
 func (cp *ControlPlane) placed(w *world, l compute.Workload) error {
-	return cp.Store.Update(func(tx *storage.Tx) error {
-		if err := trackTable.Put(tx, track{ID: l.ID, Owner: l.Owner}); err != nil {
-			return err
+	return cp.Store.Update(func(tx *storage.Tx) error { return cp.recordPlaced(tx, w, l) })
+}
+
+func (cp *ControlPlane) recordPlaced(tx *storage.Tx, w *world, l compute.Workload) error {
+	if err := trackTable.Put(tx, track{ID: l.ID, Owner: l.Owner}); err != nil {
+		return err
+	}
+	m, noun := w.ownerOf(l)
+	if m == nil {
+		return nil
+	}
+	detail := "on this host"
+	if l.Address != "" {
+		detail = "address " + l.Address
+	}
+	return cp.record(tx, platform("loop"), noun, m, "place", detail)
+}
+
+// adopt writes down workloads that are there without a record: the control plane that made them ended in between.
+func (cp *ControlPlane) adopt(w *world) error {
+	var errs []error
+	for _, l := range w.plan() {
+		_, there := w.observed[l.ID]
+		_, known := w.tracks[l.ID]
+		if !there || known || cp.loop.busy(l.ID) {
+			continue
 		}
-		m, noun := w.ownerOf(l)
-		if m == nil {
-			return nil
-		}
-		detail := "on this host"
-		if l.Address != "" {
-			detail = "address " + l.Address
-		}
-		return cp.record(tx, platform("loop"), noun, m, "place", detail)
-	})
+		errs = append(errs, cp.Store.Update(func(tx *storage.Tx) error {
+			if _, err := trackTable.Get(tx, l.ID); !errors.Is(err, api.NotFound) {
+				return err // written since w was read
+			}
+			return cp.recordPlaced(tx, w, l)
+		}))
+	}
+	return errors.Join(errs...)
 }
 
 // broughtBack records that the platform repaired something.
