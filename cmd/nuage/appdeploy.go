@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"maps"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -17,6 +18,7 @@ type appFlags struct {
 	size, health   string
 	database       string
 	env            pairs
+	deadline       span
 }
 
 func (c *cli) appDeployCmd() *cobra.Command {
@@ -50,6 +52,8 @@ func (a *appFlags) declare(cmd *cobra.Command) {
 	f.StringVar(&a.health, "health", "", "path that answers 2xx or 3xx when the app is ready; default: accepting connections is enough")
 	f.Var(a.env, "env", "a NAME=VALUE in the app's environment, repeatable; default: none")
 	f.StringVar(&a.database, "database", "", "database the app gets as DATABASE_URL; default: none")
+	a.deadline = span(90 * time.Second)
+	f.Var(&a.deadline, "deadline", "how long the new release may take until it answers, 1s to 1h")
 	cmd.MarkFlagsMutuallyExclusive("image", "source")
 }
 
@@ -105,6 +109,9 @@ func (a appFlags) apply(spec *api.AppSpec, given func(string) bool) {
 	}
 	if given("database") {
 		spec.Database = a.database
+	}
+	if given("deadline") {
+		spec.DeadlineSeconds = int((time.Duration(a.deadline) + time.Second - 1) / time.Second)
 	}
 	spec.Env = a.env.into(maps.Clone(spec.Env))
 }

@@ -70,7 +70,7 @@ func (c *cli) instanceCmd() *cobra.Command {
 		c.powerCmd(api.PowerStart, "Switch an instance on"),
 		c.powerCmd(api.PowerStop, "Switch an instance off; its disk stays"),
 		c.powerCmd(api.PowerReboot, "Switch an instance off and on again"),
-		n.deleteCmd(c), c.instanceExecCmd(), c.instanceConsoleCmd(), c.instanceTypesCmd())
+		c.instanceResizeCmd(), n.deleteCmd(c), c.instanceExecCmd(), c.instanceConsoleCmd(), c.instanceTypesCmd())
 }
 
 func (c *cli) instanceCreateCmd() *cobra.Command {
@@ -155,6 +155,38 @@ func (c *cli) powerCmd(action api.PowerAction, short string) *cobra.Command {
 			return printItem(c, n.kind, i)
 		}),
 	})
+}
+
+func (c *cli) instanceResizeCmd() *cobra.Command {
+	var size string
+	n := c.instances()
+	cmd := c.noWaitFlag(&cobra.Command{
+		Use:   "resize NAME --type T",
+		Short: "Give an instance another type, without a restart",
+		Long: "Give an instance the CPU and memory of another type while it runs. Memory that is in use is not taken away: that is\n" +
+			"refused until the machine uses less or is stopped.",
+		Example:           "nuage instance resize vm --type medium",
+		Args:              takes(1, 1),
+		ValidArgsFunction: n.complete(c),
+		RunE: c.inCloud(func(ctx context.Context, s session, args []string) error {
+			if size == "" {
+				return usagef("cannot resize instance %q: give --type", args[0])
+			}
+			i, err := n.update(ctx, c, s, args[0], func(spec *api.InstanceSpec) error {
+				spec.Type = size
+				return nil
+			})
+			if err == nil && i.Status.Phase == api.Degraded {
+				err = api.Errorf(api.Unavailable, "cannot resize instance %q: %s", i.Name, i.Status.Reason)
+			}
+			if err != nil {
+				return err
+			}
+			return printItem(c, n.kind, i)
+		}),
+	})
+	cmd.Flags().Var(optional(&size, sizeNames()...), "type", "nano, micro, small, medium or large; needed")
+	return cmd
 }
 
 func (c *cli) instanceExecCmd() *cobra.Command {
