@@ -41,7 +41,8 @@ func (c *cli) root() *cobra.Command {
 	c.globalFlags(root)
 	c.addCommands(root)
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
-		return usagef("cannot run %q: %s", cmd.CommandPath(), err)
+		c.path = cmd.CommandPath()
+		return usagef("cannot run %q: %s", c.path, err)
 	})
 	addCompletion(root)
 	c.mark(root)
@@ -128,6 +129,7 @@ func noVerb(cmd *cobra.Command, args []string) error {
 	if len(args) == 0 {
 		return nil
 	}
+	cmd.SuggestionsMinimumDistance = 2
 	near := ""
 	if words := cmd.SuggestionsFor(args[0]); len(words) > 0 {
 		near = ", but " + strings.Join(words, " and ")
