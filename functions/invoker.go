@@ -87,7 +87,8 @@ func (o Options) withDefaults() Options {
 // Deploy makes d the version that takes calls. The code is checked and made ready first; then d takes over and the
 // calls of the version before it finish on that one. Deploying what already serves does nothing.
 // Invalid: the code can not run, with the compiler's or interpreter's text. Unsupported: no such runtime here.
-// Unavailable: the engine does not answer, or the Invoker is closed. On an error the version before it goes on.
+// Unavailable: the engine does not answer, or the Invoker is closed. Conflict: a newer version serves already. On an
+// error the version before it goes on.
 func (i *Invoker) Deploy(ctx context.Context, d Deployment) error {
 	d = d.withDefaults()
 	runtime, ok := i.options.Runtimes[d.Runtime]
@@ -97,8 +98,8 @@ func (i *Invoker) Deploy(ctx context.Context, d Deployment) error {
 	f := i.function(d.FunctionID)
 	f.deploying.Lock()
 	defer f.deploying.Unlock()
-	if i.serves(f, d) {
-		return nil
+	if done, err := i.serves(f, d); done || err != nil {
+		return err
 	}
 	program, err := open(ctx, runtime, d)
 	if err != nil {
@@ -220,15 +221,19 @@ func (i *Invoker) function(id string) *function {
 	return f
 }
 
-func (i *Invoker) serves(f *function, d Deployment) bool {
+// serves says whether d takes the calls already. Conflict: a newer one does.
+func (i *Invoker) serves(f *function, d Deployment) (bool, error) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	if f.current == nil {
-		return false
+		return false, nil
 	}
 	serving := f.current.Deployment
+	if serving.Version > d.Version {
+		return false, api.Errorf(api.Conflict, "cannot deploy version %d of function %q: version %d serves already", d.Version, d.Name, serving.Version)
+	}
 	serving.Checked, d.Checked = false, false
-	return reflect.DeepEqual(serving, d)
+	return reflect.DeepEqual(serving, d), nil
 }
 
 // swap lets v take the calls of f and retires the version before it.

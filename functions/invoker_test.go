@@ -319,6 +319,9 @@ func TestRedeploy(t *testing.T) {
 		if err := i.Deploy(t.Context(), checked); err != nil || len(f.opened) != 2 {
 			t.Errorf("the same once more: %v, %d opened", err, len(f.opened))
 		}
+		if err := i.Deploy(t.Context(), testDeployment(2)); !errors.Is(err, api.Conflict) || err.Error() != `cannot deploy version 2 of function "f": version 3 serves already` {
+			t.Errorf("an older version: %v", err)
+		}
 		if f.opened[0].closed {
 			t.Error("the old version was closed under its call")
 		}

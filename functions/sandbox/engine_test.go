@@ -22,11 +22,11 @@ import (
 	"nuage/functions/sandbox"
 )
 
-// guest builds the sandbox's half once.
+// guest builds what is PID 1 of a sandbox, once.
 var guest = sync.OnceValues(func() ([]byte, error) {
 	out := filepath.Join(os.TempDir(), "nuage-test-guest-"+functions.NewRequestID())
 	defer os.Remove(out)
-	build := exec.Command("go", "build", "-o", out, "./testdata/guest")
+	build := exec.Command("go", "build", "-o", out, "nuage/cmd/nuage-guest")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux")
 	if text, err := build.CombinedOutput(); err != nil {
 		return nil, errors.New(string(text))
@@ -270,6 +270,14 @@ def do_connect(event, context):
 
 def do_interfaces(event, context):
     return [name for _, name in socket.if_nameindex()]
+
+def do_database(event, context):
+    ahead = "psycopg2" in sys.modules
+    import psycopg2
+    try:
+        psycopg2.connect(event["url"])
+    except psycopg2.OperationalError as e:
+        return [ahead, str(e).splitlines()[0]]
 
 def do_sleep(event, context):
     time.sleep(event["seconds"])

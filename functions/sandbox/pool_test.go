@@ -269,6 +269,10 @@ func TestNetwork(t *testing.T) {
 	if o, _ := call(t, p, `{"do": "connect", "host": "db.internal", "port": 1}`); string(o.Payload) != `"ConnectionRefusedError"` {
 		t.Errorf("got %s", o.Payload)
 	}
+	database := `[true, "connection to server at \"db.internal\" (10.213.99.1), port 1 failed: Connection refused"]`
+	if o, _ := call(t, p, `{"do": "database", "url": "postgres://u:p@db.internal:1/d"}`); string(o.Payload) != database {
+		t.Errorf("got %s", o.Payload)
+	}
 	if o, _ := call(t, p, `{"do": "connect", "host": "127.0.0.1", "port": 9001}`); string(o.Payload) != `"connected"` {
 		t.Errorf("got %s", o.Payload)
 	}
@@ -346,6 +350,28 @@ func TestSimulatedEngine(t *testing.T) {
 	want := `cannot run Python functions with engine "sim": it runs nothing; start the cloud with --engine docker`
 	if !errors.Is(err, api.Unsupported) || err.Error() != want {
 		t.Errorf("got %v", err)
+	}
+}
+
+// downEngine does not answer.
+type downEngine struct{ compute.Engine }
+
+var errDown = api.Errorf(api.Unavailable, "cannot reach the engine")
+
+func (downEngine) Info(context.Context) (compute.Info, error)     { return compute.Info{}, errDown }
+func (downEngine) Create(context.Context, compute.Workload) error { return errDown }
+func (downEngine) Remove(context.Context, string) error           { return errDown }
+
+// At a boot without an engine functions are opened all the same; calls and new deploys say what is wrong.
+func TestEngineDown(t *testing.T) {
+	r := newRuntime(t, downEngine{}, nil)
+	d := deployment(t, "main.py", modes)
+	if err := r.Check(t.Context(), d); !errors.Is(err, api.Unavailable) {
+		t.Errorf("check: got %v", err)
+	}
+	_, err := open(t, r, d).Call(t.Context(), functions.Event{RequestID: "r", Timeout: time.Second, Log: new(bytes.Buffer)})
+	if !errors.Is(err, api.Unavailable) || err.Error() != "cannot start a sandbox: cannot reach the engine" {
+		t.Errorf("call: got %v", err)
 	}
 }
 

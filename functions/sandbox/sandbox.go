@@ -44,6 +44,7 @@ const (
 	startLimit  = 60 * time.Second // making a sandbox, on a busy machine too
 	initLimit   = 10 * time.Second // loading the code
 	removeLimit = 60 * time.Second
+	sweepPause  = 2 * time.Second // before the engine is asked again
 	replyGrace  = 2 * time.Second // over a call's time-out, for the guest to tell of it
 )
 
@@ -150,14 +151,14 @@ func leftovers(dirs ...string) ([]string, error) {
 	return paths, nil
 }
 
-// begin clears the leftovers and fills the pool that functions without a network use.
+// begin clears the leftovers, as soon as the engine answers, and fills the pool that functions without a network use.
 func (r *Runtime) begin(old []string) {
-	if err := r.real(r.ctx); err != nil {
-		r.o.Logger.Info("no sandboxes are made", "reason", err)
-		return
+	err := r.sweep(r.ctx)
+	for errors.Is(err, api.Unavailable) && pause(r.ctx, sweepPause) == nil {
+		err = r.sweep(r.ctx)
 	}
-	if err := r.sweep(r.ctx); err != nil {
-		r.o.Logger.Warn("cannot remove the sandboxes of an earlier process", "error", err)
+	if err != nil {
+		r.o.Logger.Info("no sandboxes are made ahead of time", "reason", err)
 		return
 	}
 	for _, path := range old {
@@ -186,6 +187,9 @@ func (r *Runtime) real(ctx context.Context) error {
 
 // sweep removes the sandboxes of this cloud that this process did not make.
 func (r *Runtime) sweep(ctx context.Context) error {
+	if err := r.real(ctx); err != nil {
+		return err
+	}
 	all, err := r.o.Engine.List(ctx)
 	if err != nil {
 		return err
@@ -208,7 +212,10 @@ const DefaultHandler = "main.handler"
 // Check implements functions.Runtime: a sandbox of its own parses every source file. Whether the handler exists shows
 // at the first call, as on AWS Lambda.
 func (r *Runtime) Check(ctx context.Context, d functions.Deployment) error {
-	if err := r.accept(ctx, d); err != nil {
+	if err := r.real(ctx); err != nil {
+		return err
+	}
+	if err := accept(d); err != nil {
 		return err
 	}
 	d = functions.Deployment{FunctionID: d.FunctionID, Name: d.Name, Handler: d.Handler, CodeDir: d.CodeDir, MemoryMB: api.DefaultMemoryMB}
@@ -220,10 +227,7 @@ func (r *Runtime) Check(ctx context.Context, d functions.Deployment) error {
 }
 
 // accept refuses what can not work here.
-func (r *Runtime) accept(ctx context.Context, d functions.Deployment) error {
-	if err := r.real(ctx); err != nil {
-		return err
-	}
+func accept(d functions.Deployment) error {
 	if d.Handler != "" && !validHandler.MatchString(d.Handler) {
 		return api.Errorf(api.Invalid, "cannot deploy function %q: handler %q does not name a module and a function, as main.handler", d.Name, d.Handler)
 	}
@@ -233,9 +237,13 @@ func (r *Runtime) accept(ctx context.Context, d functions.Deployment) error {
 	return nil
 }
 
-// Open implements functions.Runtime. Sandboxes of the deployment's size and network begin to be made.
+// Open implements functions.Runtime. Sandboxes of the deployment's size and network begin to be made. An engine that
+// does not answer, as may be at a boot, is no reason to refuse: calls will say so until it does.
 func (r *Runtime) Open(ctx context.Context, d functions.Deployment) (functions.Program, error) {
-	if err := r.accept(ctx, d); err != nil {
+	if err := r.real(ctx); err != nil && !errors.Is(err, api.Unavailable) {
+		return nil, err
+	}
+	if err := accept(d); err != nil {
 		return nil, err
 	}
 	p, err := r.newProgram(d)
