@@ -291,10 +291,8 @@ func (w *world) appEnv(a api.App, r release) map[string]string {
 	env["PORT"] = itoa(r.Spec.Port)
 	env["NUAGE_APP"], env["NUAGE_RELEASE"] = a.Name, itoa(r.Number)
 	if r.Spec.Database != "" {
-		for _, d := range w.databases {
-			if d.Project == a.Project && d.Name == r.Spec.Database {
-				env["DATABASE_URL"] = w.logins[d.ID].url(internalHost(d), postgresPort)
-			}
+		if d, ok := w.by.databases[a.Project+"/"+r.Spec.Database]; ok {
+			env["DATABASE_URL"] = w.logins[d.ID].url(internalHost(d), postgresPort)
 		}
 	}
 	return env
@@ -304,12 +302,7 @@ func (w *world) appEnv(a api.App, r release) map[string]string {
 func (w *world) appStatus(a api.App) api.AppStatus {
 	s := a.Status
 	s.Replicas = w.replicaStatus(a)
-	s.Restarts = 0
-	for _, t := range w.tracks {
-		if t.Owner == a.ID {
-			s.Restarts += t.Restarts
-		}
-	}
+	s.Restarts = w.restarts(a.ID)
 	up := 0
 	for _, r := range s.Replicas {
 		if r.Release == s.Release && r.Phase == api.Running {

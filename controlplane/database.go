@@ -203,7 +203,7 @@ func (w *world) databaseStatus(d api.Database) api.DatabaseStatus {
 	case !there:
 		s.Phase, s.Reason = api.Pending, "making the server"
 	case o.State != compute.StateRunning:
-		s.Phase, s.Reason = api.Pending, "starting the server"
+		s.Phase, s.Reason = w.tracks[d.ID].down(o)
 	case resizing(w.planDatabase(d), o):
 		s.Phase, s.Reason = api.Updating, "changing its limits"
 	case !w.real:

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -119,7 +118,7 @@ func (cp *ControlPlane) releaseImage(ctx context.Context, a api.App, r release, 
 	}
 	builder, ok := cp.Engine.(compute.Builder)
 	if !ok {
-		return compute.Image{}, "", api.Errorf(api.Unsupported, "cannot build app %q: the %s engine builds no images; deploy with an image instead", a.Name, cp.loop.info.Name)
+		return compute.Image{}, "", api.Errorf(api.Unsupported, "cannot build app %q: the %s engine builds no images; deploy with an image instead", a.Name, cp.loop.engine().Name)
 	}
 	if err := cp.sayBuilding(a, r, "building the image from its source"); err != nil {
 		return compute.Image{}, "", err
@@ -244,7 +243,8 @@ func (cp *ControlPlane) letGo(ctx context.Context, w *world, o compute.Observed)
 }
 
 func (w *world) hasApp(id string) bool {
-	return slices.ContainsFunc(w.apps, func(a api.App) bool { return a.ID == id && a.DeletedAt == nil })
+	o, ok := w.by.owners[id]
+	return ok && o.meta.DeletedAt == nil
 }
 
 // emptied waits until a replica has no request in flight, or has had its time.
@@ -267,8 +267,8 @@ func (cp *ControlPlane) removeImages(ctx context.Context, w *world, a api.App) e
 	if !ok || !w.appGone(a) {
 		return nil
 	}
-	for _, r := range w.releases {
-		if r.App == a.ID && r.Tag != "" {
+	for _, r := range w.by.releases[a.ID] {
+		if r.Tag != "" {
 			if err := engine.RemoveImage(ctx, r.Tag); err != nil {
 				return err
 			}
@@ -305,7 +305,6 @@ func (cp *ControlPlane) dropDatabase(ctx context.Context, d api.Database, volume
 			return err
 		}
 	}
-	cp.loop.forget(d.ID)
 	return cp.Store.Update(func(tx *storage.Tx) error {
 		for _, err := range []error{databaseTable.Delete(tx, d.ID), serverTable.Delete(tx, d.ID), trackTable.Delete(tx, d.ID)} {
 			if ignoreGone(err) != nil {

@@ -256,7 +256,7 @@ func (w *world) instancePhase(i api.Instance, o compute.Observed, there bool, s 
 	case !there:
 		return api.Pending, "making the container"
 	case !running:
-		return api.Pending, "starting"
+		return w.tracks[i.ID].down(o)
 	case i.Spec.Boot != w.machines[i.ID].Boot:
 		return api.Updating, "rebooting"
 	case resizing(w.planInstance(i), o):

@@ -2,8 +2,6 @@ package controlplane
 
 import (
 	"context"
-	"errors"
-	"log/slog"
 	"sync"
 	"time"
 
@@ -22,39 +20,26 @@ const (
 type loop struct {
 	cp    *ControlPlane
 	wakes chan struct{}
-	info  compute.Info // of the engine; written before the first pass
 
 	mu       sync.Mutex
+	info     compute.Info // of the engine, asked once before the first pass
 	inFlight map[string]bool
 	passes   uint64            // how many have begun
 	ended    map[string]uint64 // by key: the pass in which a step ended; that pass may have read the world before
 	failing  map[string]trouble
-	ready    error             // nil once a pass is done
+	asked    map[string]bool   // keys that this pass has something to do for
+	abouts   map[string]string // by key: what exactly was asked for; something else is tried at once
+	held     time.Time         // when the first of the programs held back may start; zero: none
+	ready    error             // nil after a pass that went well
 	halted   bool              // shutting down: nothing is started any more
 	seen     map[[2]string]int // workloads by kind and state, of the last pass
+	cancel   context.CancelFunc
 	steps    sync.WaitGroup
 }
 
-// trouble is a step that failed, and when it is tried again.
-type trouble struct {
-	err      error
-	attempts int
-	next     time.Time
-}
-
-// final tells that trying again will hardly help: the user should know. It is tried all the same, slowly.
-func (t trouble) final() bool {
-	switch api.CodeOf(t.err) {
-	case api.Invalid, api.NotFound, api.Unsupported:
-		return true
-	}
-	return t.attempts >= 5 && !errors.Is(t.err, api.Unavailable)
-}
-
-func (t trouble) reason() string { return t.err.Error() }
-
 func newLoop(cp *ControlPlane) *loop {
 	return &loop{cp: cp, wakes: make(chan struct{}, 1), inFlight: map[string]bool{}, ended: map[string]uint64{}, failing: map[string]trouble{},
+		asked: map[string]bool{}, abouts: map[string]string{}, cancel: func() {},
 		ready: api.Errorf(api.Unavailable, "the first pass over all workloads is not done")}
 }
 
@@ -84,28 +69,36 @@ func (l *loop) troubles() map[string]trouble {
 
 // run makes passes until ctx ends, then waits for the steps in flight to notice.
 func (l *loop) run(ctx context.Context) error {
+	steps, cancel := context.WithCancel(ctx)
 	defer l.steps.Wait()
-	events := l.watch(ctx)
+	defer cancel()
+	l.mu.Lock()
+	l.cancel = cancel
+	l.mu.Unlock()
+	var events <-chan compute.Event
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
+		if events == nil {
+			events = l.watch(ctx)
+		}
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-l.wakes:
 		case _, open := <-events:
-			if !open {
-				events = l.watch(ctx)
+			if events = rest(events); !open {
+				events = nil
 			}
 		case <-timer.C:
 		}
 		if ctx.Err() == nil {
-			timer.Reset(l.pass(ctx))
+			timer.Reset(l.pass(steps))
 		}
 	}
 }
 
-// watch follows the engine's events; where it cannot, a nil channel leaves the work to the resync.
+// watch follows the engine's events; where it cannot, a nil channel leaves the work to the resync, and it is tried again.
 func (l *loop) watch(ctx context.Context) <-chan compute.Event {
 	events, err := l.cp.Engine.Watch(ctx)
 	if err != nil {
@@ -115,10 +108,24 @@ func (l *loop) watch(ctx context.Context) <-chan compute.Event {
 	return events
 }
 
+// rest takes the events that wait already: one pass sees to all of them.
+func rest(events <-chan compute.Event) <-chan compute.Event {
+	for {
+		select {
+		case _, open := <-events:
+			if !open {
+				return nil
+			}
+		default:
+			return events
+		}
+	}
+}
+
 // pass looks at everything once and returns how long the next one can wait.
 func (l *loop) pass(ctx context.Context) time.Duration {
-	l.begin()
 	begin := time.Now()
+	l.begin()
 	err := l.converge(ctx)
 	l.cp.metrics.pass(time.Since(begin), err)
 	if err != nil {
@@ -135,21 +142,37 @@ func (l *loop) pass(ctx context.Context) time.Duration {
 func (l *loop) setReady(err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if err == nil || l.ready == nil || errors.Is(err, api.Unavailable) {
-		l.ready = err
+	l.ready = err
+}
+
+// engine describes the engine as it was when the loop began; the zero Info before that.
+func (l *loop) engine() compute.Info {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.info
+}
+
+// meet asks the engine what it is, and what an earlier control plane has left there.
+func (l *loop) meet(ctx context.Context) error {
+	if l.engine().Name != "" {
+		return nil
 	}
+	info, err := l.cp.Engine.Info(ctx)
+	if err != nil {
+		return err
+	}
+	if err := l.cp.findNetworks(ctx); err != nil {
+		return err
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.info = info
+	return nil
 }
 
 func (l *loop) converge(ctx context.Context) error {
-	if l.info.Name == "" {
-		info, err := l.cp.Engine.Info(ctx)
-		if err != nil {
-			return err
-		}
-		if err := l.cp.findNetworks(ctx); err != nil {
-			return err
-		}
-		l.info = info
+	if err := l.meet(ctx); err != nil {
+		return err
 	}
 	w, err := l.cp.read()
 	if err != nil {
@@ -175,87 +198,15 @@ func (l *loop) converge(ctx context.Context) error {
 func (l *loop) act(ctx context.Context, w *world) {
 	l.cp.ensureNetworks(ctx, w)
 	for _, s := range diff(w.plan(), w.observed, w.reboots(), w.damaged) {
+		if l.hold(w, s) {
+			continue
+		}
+		l.about(s.workload.ID, s.about())
 		l.dispatch(ctx, s.workload.ID, s.timeout(), func(ctx context.Context) error { return l.cp.take(ctx, w, s) })
 	}
 	l.cp.sweep(ctx, w)
 	l.cp.deploySteps(ctx, w)
-}
-
-// begin counts a pass.
-func (l *loop) begin() {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	clear(l.ended)
-	l.passes++
-}
-
-// dispatch runs fn unless something with the same key runs, waits for its next try, or has just ended: then the world
-// of this pass may be from before, and the next pass sees what is left to do. The end of fn wakes the loop.
-func (l *loop) dispatch(ctx context.Context, key string, limit time.Duration, fn func(context.Context) error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.inFlight[key] || l.ended[key] == l.passes || l.halted || l.cp.Now().Before(l.failing[key].next) {
-		return
-	}
-	l.inFlight[key] = true
-	l.steps.Go(func() {
-		ctx, cancel := context.WithTimeout(ctx, limit)
-		defer cancel()
-		err := fn(ctx)
-		l.finish(ctx, key, err)
-		l.wake()
-	})
-}
-
-// finish writes down how a step ended.
-func (l *loop) finish(ctx context.Context, key string, err error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	delete(l.inFlight, key)
-	l.ended[key] = l.passes
-	if err == nil {
-		delete(l.failing, key)
-		return
-	}
-	if errors.Is(ctx.Err(), context.Canceled) {
-		return
-	}
-	t := l.failing[key]
-	t.err, t.attempts = err, t.attempts+1
-	t.next = l.cp.Now().Add(backOff(t.attempts))
-	l.failing[key] = t
-	l.cp.log.Warn("step failed", "key", key, "attempts", t.attempts, slog.Any("error", err), "next", t.next)
-}
-
-// backOff doubles from firstDelay to lastDelay.
-func backOff(attempts int) time.Duration {
-	d := firstDelay << min(attempts-1, 10)
-	return min(d, lastDelay)
-}
-
-// forget drops the trouble of something that is gone or was changed by its owner.
-func (l *loop) forget(key string) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	delete(l.failing, key)
-}
-
-// busy tells that a step with that key is in flight.
-func (l *loop) busy(key string) bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.inFlight[key]
-}
-
-// nextTry is how long until the earliest back-off ends, at most resync.
-func (l *loop) nextTry() time.Duration {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	wait := resync
-	for _, t := range l.failing {
-		wait = min(wait, max(10*time.Millisecond, t.next.Sub(l.cp.Now())))
-	}
-	return wait
+	l.forgive()
 }
 
 func (l *loop) isHalted() bool {
@@ -264,13 +215,16 @@ func (l *loop) isHalted() bool {
 	return l.halted
 }
 
-// halt lets no further step begin and waits for those in flight, until ctx ends.
-func (l *loop) halt(ctx context.Context) {
+// halt lets no further step begin and waits for those in flight; those that take longer than patience are cut off.
+func (l *loop) halt(ctx context.Context, patience time.Duration) {
 	l.mu.Lock()
 	l.halted = true
+	cancel := l.cancel
 	l.mu.Unlock()
 	done := make(chan struct{})
 	go func() { l.steps.Wait(); close(done) }()
+	late := time.AfterFunc(patience, cancel)
+	defer late.Stop()
 	select {
 	case <-done:
 	case <-ctx.Done():

@@ -35,10 +35,8 @@ func (cp *ControlPlane) route(w *world) {
 		}
 	}
 	for _, t := range w.triggers {
-		for _, f := range w.functions {
-			if f.Project == t.Project && f.Name == t.Spec.Function {
-				routes = append(routes, ingress.Route{Host: hostName(f.Name, f.Project, "fn"), Project: f.Project, Name: f.Name, Kind: "function", Handler: cp.httpFunction(f)})
-			}
+		if f, ok := w.by.functions[t.Project+"/"+t.Spec.Function]; ok {
+			routes = append(routes, ingress.Route{Host: hostName(f.Name, f.Project, "fn"), Project: f.Project, Name: f.Name, Kind: "function", Handler: cp.httpFunction(f)})
 		}
 	}
 	cp.Edge.SetRoutes(routes)

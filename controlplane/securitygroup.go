@@ -117,7 +117,7 @@ func (w *world) firewall(i api.Instance) []link.Rule {
 		for _, r := range w.groups[i.Project+"/"+name].Spec.Rules {
 			sources := []string{r.CIDR}
 			if r.Group != "" {
-				sources = w.members(i.Project, r.Group)
+				sources = w.by.members[i.Project+"/"+r.Group]
 			}
 			if len(sources) > 0 {
 				rules = append(rules, link.Rule{Protocol: r.Protocol, FromPort: r.FromPort, ToPort: r.ToPort, Sources: sources})
@@ -125,18 +125,6 @@ func (w *world) firewall(i api.Instance) []link.Rule {
 		}
 	}
 	return rules
-}
-
-// members returns the addresses of the instances in a group, as ranges, in a stable order.
-func (w *world) members(project, group string) []string {
-	var out []string
-	for _, i := range w.instances {
-		if i.Project == project && slices.Contains(groupsOf(i), group) {
-			out = append(out, w.address(i)+"/32")
-		}
-	}
-	slices.Sort(out)
-	return out
 }
 
 // openPorts returns the single TCP ports that an instance's groups open to a range, at most 20 of them.

@@ -58,7 +58,6 @@ func writeStatus[T any](cp *ControlPlane, table *storage.Table[T], read T, found
 
 // dropInstance forgets an instance whose container is gone.
 func (cp *ControlPlane) dropInstance(i api.Instance) error {
-	cp.loop.forget(i.ID)
 	return cp.Store.Update(func(tx *storage.Tx) error {
 		for _, err := range []error{instanceTable.Delete(tx, i.ID), machineTable.Delete(tx, i.ID), trackTable.Delete(tx, i.ID), cursorTable.Delete(tx, i.ID)} {
 			if ignoreGone(err) != nil {
@@ -71,29 +70,20 @@ func (cp *ControlPlane) dropInstance(i api.Instance) error {
 
 // appGone tells that no replica is left.
 func (w *world) appGone(a api.App) bool {
-	for _, o := range w.observed {
-		if o.Owner == a.ID {
-			return false
-		}
-	}
-	return true
+	return len(w.by.observed[a.ID]) == 0
 }
 
 // dropApp forgets an app without replicas, its releases and tracks. Its images are removed by removeImages.
 func (cp *ControlPlane) dropApp(w *world, a api.App) error {
 	return cp.Store.Update(func(tx *storage.Tx) error {
-		for key, r := range w.releases {
-			if r.App == a.ID {
-				if err := ignoreGone(releaseTable.Delete(tx, key)); err != nil {
-					return err
-				}
+		for _, r := range w.by.releases[a.ID] {
+			if err := ignoreGone(releaseTable.Delete(tx, releaseKey(a.ID, r.Number))); err != nil {
+				return err
 			}
 		}
-		for id, t := range w.tracks {
-			if t.Owner == a.ID {
-				if err := ignoreGone(trackTable.Delete(tx, id)); err != nil {
-					return err
-				}
+		for _, t := range w.by.tracks[a.ID] {
+			if err := ignoreGone(trackTable.Delete(tx, t.ID)); err != nil {
+				return err
 			}
 		}
 		for _, err := range []error{drainTable.Delete(tx, a.ID), appTable.Delete(tx, a.ID)} {
@@ -126,9 +116,9 @@ func (w *world) metered() map[string]run {
 		}
 	}
 	for _, a := range w.apps {
-		for _, o := range w.observed {
+		for _, o := range w.by.observed[a.ID] {
 			at, ok := running(o.ID)
-			if r, known := w.releases[releaseKey(a.ID, releaseOf(a.ID, o.ID))]; ok && o.Owner == a.ID && known {
+			if r, known := w.releases[releaseKey(a.ID, releaseOf(a.ID, o.ID))]; ok && known {
 				out[o.ID] = run{Key: o.ID, Project: a.Project, Service: "apps", Resource: a.Name, ResourceID: a.ID, Meter: billing.AppHours(r.Spec.Size), Real: at}
 			}
 		}

@@ -26,7 +26,7 @@ func (cp *ControlPlane) take(ctx context.Context, w *world, s step) error {
 	case stop:
 		return cp.stopWorkload(ctx, id)
 	case reboot:
-		return cp.reboot(ctx, w, s.workload)
+		return cp.reboot(ctx, id)
 	case remove:
 		cp.guests.drop(id)
 		return cp.letGo(ctx, w, s.observed)
@@ -55,7 +55,6 @@ func (cp *ControlPlane) bringUp(ctx context.Context, w *world, l compute.Workloa
 	if !known || !w.real { // the simulator begins empty each time
 		return cp.placed(w, l)
 	}
-	made.Halted = false
 	return cp.broughtBack(w, l, made, "recreate", "its container was removed from outside; made again "+freshRoot(l.Kind))
 }
 
@@ -79,7 +78,7 @@ func (cp *ControlPlane) prepare(ctx context.Context, w *world, l compute.Workloa
 			continue
 		}
 		if !ok {
-			return api.Errorf(api.Unsupported, "cannot make a volume: engine %q has none", cp.loop.info.Name)
+			return api.Errorf(api.Unsupported, "cannot make a volume: engine %q has none", cp.loop.engine().Name)
 		}
 		if err := volumes.EnsureVolume(ctx, compute.Volume{ID: m.Volume, Project: l.Project, Name: l.Name}); err != nil {
 			return err
@@ -90,21 +89,17 @@ func (cp *ControlPlane) prepare(ctx context.Context, w *world, l compute.Workloa
 
 // startAgain starts what is there and does not run: after its owner's stop, or because it ended by itself.
 func (cp *ControlPlane) startAgain(ctx context.Context, w *world, s step) error {
-	made := w.tracks[s.workload.ID]
-	ended := s.observed.State == compute.StateExited && !made.Halted
-	if ended && tooSoon(made, s.observed, cp.Now()) {
-		return api.Errorf(api.Conflict, "cannot keep it running: it %s again after %s", exitReason(s.observed),
-			s.observed.FinishedAt.Sub(s.observed.StartedAt).Round(time.Millisecond))
-	}
 	if err := cp.prepare(ctx, w, s.workload); err != nil {
 		return err
 	}
 	if err := cp.Engine.Start(ctx, s.workload.ID); err != nil {
 		return err
 	}
-	made.Halted = false
-	if !ended {
-		return cp.keepTrack(made, s.workload)
+	made := w.tracks[s.workload.ID]
+	if !made.ended(s.observed) {
+		return cp.Store.Update(func(tx *storage.Tx) error {
+			return errors.Join(cp.booted(tx, w, s.workload.ID), cp.keepTrack(tx, made, s.workload))
+		})
 	}
 	if s.observed.FinishedAt.Sub(s.observed.StartedAt) > quickRun {
 		made.Quick = 0
@@ -112,12 +107,36 @@ func (cp *ControlPlane) startAgain(ctx context.Context, w *world, s step) error 
 	return cp.broughtBack(w, s.workload, made, "restart", "it "+exitReason(s.observed)+" and was started again")
 }
 
-// tooSoon slows the restarts of a program that ends again and again: it waits as long as back-off says since its end.
-func tooSoon(t track, o compute.Observed, now time.Time) bool {
-	if t.Quick == 0 || o.FinishedAt.Sub(o.StartedAt) > quickRun {
-		return false
+// ended tells that a program ended by itself: nobody of us stopped it.
+func (t track) ended(o compute.Observed) bool { return o.State == compute.StateExited && !t.Halted }
+
+// heldBack is until when a program that ends again and again is not started: back-off counts from its end.
+func (t track) heldBack(o compute.Observed) time.Time {
+	if !t.ended(o) || t.Quick == 0 || o.FinishedAt.Sub(o.StartedAt) > quickRun {
+		return time.Time{}
 	}
-	return now.Sub(o.FinishedAt) < backOff(t.Quick)
+	return o.FinishedAt.Add(backOff(t.Quick))
+}
+
+// down is the phase of what shall run and does not.
+func (t track) down(o compute.Observed) (api.Phase, string) {
+	switch {
+	case !t.ended(o):
+		return api.Pending, "starting"
+	case t.Quick < crashLimit:
+		return api.Pending, "starting it again: it " + exitReason(o)
+	}
+	return api.Failed, fmt.Sprintf("it %s, and has ended %d times in a row; it is tried again", exitReason(o), t.Quick+1)
+}
+
+// booted notes that a machine has made the boots asked for when the pass read the world.
+func (cp *ControlPlane) booted(tx *storage.Tx, w *world, id string) error {
+	m, err := machineTable.Get(tx, id)
+	if err != nil {
+		return ignoreGone(err)
+	}
+	m.Boot = max(m.Boot, w.by.boots[id])
+	return machineTable.Put(tx, m)
 }
 
 func (cp *ControlPlane) stopWorkload(ctx context.Context, id string) error {
@@ -127,29 +146,23 @@ func (cp *ControlPlane) stopWorkload(ctx context.Context, id string) error {
 	return cp.Engine.Stop(ctx, id, stopGrace)
 }
 
-func (cp *ControlPlane) reboot(ctx context.Context, w *world, l compute.Workload) error {
-	if err := cp.stopWorkload(ctx, l.ID); err != nil {
+// reboot stops a machine and notes that the boot asked for is under way; the next pass starts it. Between the two the
+// pass sees how long it ran.
+func (cp *ControlPlane) reboot(ctx context.Context, id string) error {
+	if err := cp.stopWorkload(ctx, id); err != nil {
 		return err
-	}
-	if err := cp.Engine.Start(ctx, l.ID); err != nil {
-		return err
-	}
-	boot := int64(0)
-	for _, i := range w.instances {
-		if i.ID == l.ID {
-			boot = i.Spec.Boot
-		}
 	}
 	return cp.Store.Update(func(tx *storage.Tx) error {
-		m, err := machineTable.Get(tx, l.ID)
+		i, err := instanceTable.Get(tx, id)
 		if err != nil {
 			return ignoreGone(err)
 		}
-		m.Boot = boot
-		if err := machineTable.Put(tx, m); err != nil {
-			return err
+		m, err := machineTable.Get(tx, id)
+		if err != nil {
+			return ignoreGone(err)
 		}
-		return cp.putTrack(tx, l.ID, func(t *track) { t.Halted = false })
+		m.Boot = i.Spec.Boot
+		return machineTable.Put(tx, m)
 	})
 }
 
@@ -177,7 +190,9 @@ func (cp *ControlPlane) resize(ctx context.Context, w *world, s step) error {
 
 // placed records the first making of a workload.
 func (cp *ControlPlane) placed(w *world, l compute.Workload) error {
-	return cp.Store.Update(func(tx *storage.Tx) error { return cp.recordPlaced(tx, w, l) })
+	return cp.Store.Update(func(tx *storage.Tx) error {
+		return errors.Join(cp.booted(tx, w, l.ID), cp.recordPlaced(tx, w, l))
+	})
 }
 
 func (cp *ControlPlane) recordPlaced(tx *storage.Tx, w *world, l compute.Workload) error {
@@ -216,12 +231,12 @@ func (cp *ControlPlane) adopt(w *world) error {
 
 // broughtBack records that the platform repaired something.
 func (cp *ControlPlane) broughtBack(w *world, l compute.Workload, t track, verb, why string) error {
-	t.ID, t.Owner = l.ID, l.Owner
+	t.ID, t.Owner, t.Halted = l.ID, l.Owner, false
 	t.Restarts++
 	t.Quick++
 	t.Reason = fmt.Sprintf("%s at %s", why, cp.Now().UTC().Format("15:04:05Z"))
 	return cp.Store.Update(func(tx *storage.Tx) error {
-		if err := trackTable.Put(tx, t); err != nil {
+		if err := errors.Join(cp.booted(tx, w, l.ID), trackTable.Put(tx, t)); err != nil {
 			return err
 		}
 		m, noun := w.ownerOf(l)
@@ -232,8 +247,8 @@ func (cp *ControlPlane) broughtBack(w *world, l compute.Workload, t track, verb,
 	})
 }
 
-func (cp *ControlPlane) keepTrack(t track, l compute.Workload) error {
-	return cp.setTrack(l.ID, func(was *track) { *was = track{ID: l.ID, Owner: l.Owner, Restarts: t.Restarts} })
+func (cp *ControlPlane) keepTrack(tx *storage.Tx, t track, l compute.Workload) error {
+	return cp.putTrack(tx, l.ID, func(was *track) { *was = track{ID: l.ID, Owner: l.Owner, Restarts: t.Restarts} })
 }
 
 func (cp *ControlPlane) setTrack(id string, fn func(*track)) error {
@@ -255,26 +270,6 @@ func ignoreGone(err error) error {
 		return nil
 	}
 	return err
-}
-
-// ownerOf returns the noun a workload belongs to.
-func (w *world) ownerOf(l compute.Workload) (*api.Meta, string) {
-	for i := range w.instances {
-		if w.instances[i].ID == l.Owner {
-			return &w.instances[i].Meta, "instance"
-		}
-	}
-	for i := range w.apps {
-		if w.apps[i].ID == l.Owner {
-			return &w.apps[i].Meta, "app"
-		}
-	}
-	for i := range w.databases {
-		if w.databases[i].ID == l.Owner {
-			return &w.databases[i].Meta, "database"
-		}
-	}
-	return nil, ""
 }
 
 // ensureNetworks makes the networks of all projects, once each, and removes those of projects that are gone.

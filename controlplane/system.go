@@ -197,7 +197,7 @@ func (s system) Shutdown(ctx context.Context) error {
 func (cp *ControlPlane) stopAll(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
-	cp.loop.halt(ctx)
+	cp.loop.halt(ctx, 20*time.Second)
 	list, err := cp.Engine.List(ctx)
 	if err != nil {
 		return err

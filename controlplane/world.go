@@ -30,6 +30,7 @@ type world struct {
 	runs      map[string]run
 	damaged   map[string]bool // ids of records that do not decode
 
+	by             lookup // all of it by other keys
 	observed       map[string]compute.Observed
 	trouble        map[string]trouble
 	guests         map[string]guestState
@@ -49,7 +50,7 @@ func (cp *ControlPlane) read() (*world, error) {
 	for _, d := range cp.Store.Damaged() {
 		w.damaged[d.Key] = true
 	}
-	return w, cp.Store.View(func(tx *storage.Tx) error {
+	err := cp.Store.View(func(tx *storage.Tx) error {
 		for _, load := range []func() error{
 			func() error { return index(tx, projectTable, w.projects, func(p api.Project) string { return p.Name }) },
 			func() error {
@@ -79,6 +80,8 @@ func (cp *ControlPlane) read() (*world, error) {
 		}
 		return nil
 	})
+	w.index()
+	return w, err
 }
 
 // readLogins opens the sealed passwords. A database whose password does not open is left alone, and says so.
@@ -113,7 +116,9 @@ func (cp *ControlPlane) look(ctx context.Context, w *world) error {
 	for _, o := range list {
 		w.observed[o.ID] = o
 	}
-	w.real, w.routes = cp.loop.info.Real, cp.loop.info.Routes
+	w.indexObserved()
+	info := cp.loop.engine()
+	w.real, w.routes = info.Real, info.Routes
 	_, w.guestsPossible = cp.Engine.(compute.Attacher)
 	w.guests, w.health, w.trouble = cp.guests.states(), cp.health.results(), cp.loop.troubles()
 	return nil

@@ -1,0 +1,153 @@
+package controlplane
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"nuage/api"
+)
+
+// trouble is a step that failed, and when it is tried again.
+type trouble struct {
+	err      error
+	attempts int
+	next     time.Time
+}
+
+// final tells that trying again will hardly help: the user should know. It is tried all the same, slowly.
+func (t trouble) final() bool {
+	switch api.CodeOf(t.err) {
+	case api.Invalid, api.NotFound, api.Unsupported:
+		return true
+	}
+	return t.attempts >= 5 && !errors.Is(t.err, api.Unavailable)
+}
+
+func (t trouble) reason() string { return t.err.Error() }
+
+// begin counts a pass.
+func (l *loop) begin() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	clear(l.ended)
+	clear(l.asked)
+	l.held = time.Time{}
+	l.passes++
+}
+
+// dispatch runs fn unless something with the same key runs, waits for its next try, or has just ended: then the world
+// of this pass may be from before, and the next pass sees what is left to do. The end of fn wakes the loop.
+func (l *loop) dispatch(ctx context.Context, key string, limit time.Duration, fn func(context.Context) error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.asked[key] = true
+	if l.inFlight[key] || l.ended[key] == l.passes || l.halted || l.cp.Now().Before(l.failing[key].next) {
+		return
+	}
+	l.inFlight[key] = true
+	l.steps.Go(func() {
+		ctx, cancel := context.WithTimeout(ctx, limit)
+		defer cancel()
+		err := fn(ctx)
+		l.finish(ctx, key, err)
+		l.wake()
+	})
+}
+
+// finish writes down how a step ended.
+func (l *loop) finish(ctx context.Context, key string, err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	delete(l.inFlight, key)
+	l.ended[key] = l.passes
+	if err == nil {
+		delete(l.failing, key)
+		return
+	}
+	if errors.Is(ctx.Err(), context.Canceled) {
+		return
+	}
+	t := l.failing[key]
+	t.err, t.attempts = err, t.attempts+1
+	t.next = l.cp.Now().Add(backOff(t.attempts))
+	l.failing[key] = t
+	l.cp.log.Warn("step failed", "key", key, "attempts", t.attempts, slog.Any("error", err), "next", t.next)
+}
+
+// backOff doubles from firstDelay to lastDelay.
+func backOff(attempts int) time.Duration {
+	d := firstDelay << min(attempts-1, 10)
+	return min(d, lastDelay)
+}
+
+// busy tells that a step with that key is in flight.
+func (l *loop) busy(key string) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.inFlight[key]
+}
+
+// nextTry is how long until the earliest back-off ends, at most resync.
+func (l *loop) nextTry() time.Duration {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	wait := resync
+	if !l.held.IsZero() {
+		wait = min(wait, max(10*time.Millisecond, l.held.Sub(l.cp.Now())))
+	}
+	for _, t := range l.failing {
+		wait = min(wait, max(10*time.Millisecond, t.next.Sub(l.cp.Now())))
+	}
+	return wait
+}
+
+// about tells what exactly a key is asked for. What was tried in vain for something else is tried at once.
+func (l *loop) about(key, about string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.abouts[key] != about && !l.inFlight[key] {
+		delete(l.failing, key)
+	}
+	l.abouts[key] = about
+}
+
+// about is what a step wants, in words that differ where another try may end differently.
+func (s step) about() string {
+	return fmt.Sprintf("%s %s %+v", s.verb, s.workload.Template(), s.workload.Limits)
+}
+
+// hold tells that a start has to wait, because its program ends again and again.
+func (l *loop) hold(w *world, s step) bool {
+	if s.verb != start {
+		return false
+	}
+	until := w.tracks[s.workload.ID].heldBack(s.observed)
+	if !l.cp.Now().Before(until) {
+		return false
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.held.IsZero() || until.Before(l.held) {
+		l.held = until
+	}
+	return true
+}
+
+// forgive forgets the troubles with what nobody asks for any more.
+func (l *loop) forgive() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for key := range l.abouts {
+		if !l.asked[key] {
+			delete(l.abouts, key)
+		}
+	}
+	for key := range l.failing {
+		if !l.asked[key] && !l.inFlight[key] {
+			delete(l.failing, key)
+		}
+	}
+}

@@ -1,0 +1,94 @@
+package controlplane
+
+import (
+	"slices"
+
+	"nuage/api"
+	"nuage/compute"
+)
+
+// lookup is the world by other keys, so that a pass stays linear in what there is. It is built once a pass.
+type lookup struct {
+	owners    map[string]owned        // by id
+	databases map[string]api.Database // by project/name
+	functions map[string]api.Function // by project/name
+	releases  map[string][]release    // by app, oldest first
+	tracks    map[string][]track      // by owner
+	observed  map[string][]compute.Observed
+	members   map[string][]string // addresses of the instances in a group, by project/name
+	boots     map[string]int64    // boots asked for, by instance
+}
+
+// owned is a noun that has workloads.
+type owned struct {
+	meta *api.Meta
+	noun string
+}
+
+// index fills the lookup of what the store holds.
+func (w *world) index() {
+	n := len(w.instances) + len(w.apps) + len(w.databases)
+	w.by = lookup{owners: make(map[string]owned, n), databases: map[string]api.Database{}, functions: map[string]api.Function{},
+		releases: map[string][]release{}, tracks: map[string][]track{}, observed: map[string][]compute.Observed{}, members: map[string][]string{}, boots: map[string]int64{}}
+	for i, one := range w.instances {
+		w.by.owners[one.ID] = owned{&w.instances[i].Meta, "instance"}
+		w.by.boots[one.ID] = one.Spec.Boot
+	}
+	for i := range w.apps {
+		w.by.owners[w.apps[i].ID] = owned{&w.apps[i].Meta, "app"}
+	}
+	for i, d := range w.databases {
+		w.by.owners[d.ID] = owned{&w.databases[i].Meta, "database"}
+		w.by.databases[d.Project+"/"+d.Name] = d
+	}
+	for _, f := range w.functions {
+		w.by.functions[f.Project+"/"+f.Name] = f
+	}
+	for _, r := range w.releases {
+		w.by.releases[r.App] = append(w.by.releases[r.App], r)
+	}
+	for _, all := range w.by.releases {
+		slices.SortFunc(all, func(a, b release) int { return a.Number - b.Number })
+	}
+	for _, t := range w.tracks {
+		w.by.tracks[t.Owner] = append(w.by.tracks[t.Owner], t)
+	}
+	w.indexMembers()
+}
+
+// indexMembers lists the members of each group as ranges, in a stable order.
+func (w *world) indexMembers() {
+	for _, i := range w.instances {
+		address := w.address(i) + "/32"
+		for _, g := range groupsOf(i) {
+			key := i.Project + "/" + g
+			w.by.members[key] = append(w.by.members[key], address)
+		}
+	}
+	for key, all := range w.by.members {
+		slices.Sort(all)
+		w.by.members[key] = slices.Compact(all)
+	}
+}
+
+// indexObserved adds what the engine lists.
+func (w *world) indexObserved() {
+	for _, o := range w.observed {
+		w.by.observed[o.Owner] = append(w.by.observed[o.Owner], o)
+	}
+}
+
+// ownerOf returns the noun a workload belongs to.
+func (w *world) ownerOf(l compute.Workload) (*api.Meta, string) {
+	o := w.by.owners[l.Owner]
+	return o.meta, o.noun
+}
+
+// restarts is how often the workloads of a noun were brought back.
+func (w *world) restarts(owner string) int {
+	n := 0
+	for _, t := range w.by.tracks[owner] {
+		n += t.Restarts
+	}
+	return n
+}
