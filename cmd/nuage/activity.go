@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -88,7 +89,7 @@ func (c *cli) listActivities(ctx context.Context, record api.Activities, q api.A
 	if err := printList(c, c.activities(), list); err != nil || !follow {
 		return err
 	}
-	return c.followActivities(ctx, record, q, cursor)
+	return c.followActivities(ctx, record, q, cursor, c.activities().widths(list.Items))
 }
 
 // advance is where a list that was read up to cursor goes on after another part of it.
@@ -102,7 +103,7 @@ func advance(cursor string, part api.List[api.Activity]) string {
 	return cursor
 }
 
-func (c *cli) followActivities(ctx context.Context, record api.Activities, q api.ActivityQuery, cursor string) error {
+func (c *cli) followActivities(ctx context.Context, record api.Activities, q api.ActivityQuery, cursor string, widths []int) error {
 	tick := time.NewTicker(followPause)
 	defer tick.Stop()
 	k := c.activities()
@@ -118,14 +119,14 @@ func (c *cli) followActivities(ctx context.Context, record api.Activities, q api
 			return ignoreCancel(ctx, err)
 		}
 		cursor = advance(cursor, part)
-		if err := c.printMore(k, part); err != nil {
+		if err := c.printMore(k, part, widths); err != nil {
 			return err
 		}
 	}
 }
 
-// printMore prints a further part of a followed list, if there is anything in it.
-func (c *cli) printMore(k kind[api.Activity], part api.List[api.Activity]) error {
+// printMore prints a further part of a followed list, if there is anything in it, in columns as wide as before.
+func (c *cli) printMore(k kind[api.Activity], part api.List[api.Activity], widths []int) error {
 	if len(part.Items) == 0 {
 		return nil
 	}
@@ -134,7 +135,11 @@ func (c *cli) printMore(k kind[api.Activity], part api.List[api.Activity]) error
 	}
 	var rows [][]string
 	for _, item := range part.Items {
-		rows = append(rows, k.row(item))
+		row := k.row(item)
+		for i := range row {
+			row[i] = fmt.Sprintf("%-*s", widths[i], row[i])
+		}
+		rows = append(rows, row)
 	}
 	return c.printTable(nil, rows)
 }

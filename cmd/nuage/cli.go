@@ -27,6 +27,7 @@ type cli struct {
 
 	flags   globals
 	started bool   // a command's own code has begun
+	failure error  // what came of it
 	path    string // the command that was found, as "nuage app deploy"
 }
 

@@ -20,7 +20,9 @@ func (c *cli) databases() noun[api.Database, api.DatabaseSpec] {
 	}
 	n.word, n.name = "database", func(d *api.Database) string { return d.Name }
 	n.columns = n.common(c,
-		column[api.Database]{head: "ENGINE", cell: func(d api.Database) string { return strings.TrimSpace(d.Spec.Engine + " " + d.Status.Version) }},
+		column[api.Database]{head: "ENGINE", cell: func(d api.Database) string {
+			return strings.TrimSpace(d.Spec.Engine + " " + firstWord(d.Status.Version))
+		}},
 		column[api.Database]{head: "SIZE", cell: func(d api.Database) string { return d.Spec.Size }},
 		column[api.Database]{head: "ADDRESS", cell: func(d api.Database) string { return hostPort(d.Status.Host, d.Status.Port) }},
 		column[api.Database]{head: "DATA", cell: func(d api.Database) string { return bytesText(d.Status.SizeBytes) }},

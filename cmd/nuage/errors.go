@@ -4,10 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"strings"
 
-	"charm.land/fang/v2"
+	"charm.land/lipgloss/v2"
 	"github.com/spf13/cobra"
 
 	"nuage/api"
@@ -32,14 +31,10 @@ func (c *cli) isUsage(err error) bool {
 }
 
 // explain prints an error for people.
-func (c *cli) explain(w io.Writer, styles fang.Styles, err error) {
+func (c *cli) explain(err error) {
 	var status exitStatus
 	if errors.As(err, &status) {
 		return
-	}
-	name := "nuage:"
-	if c.colour(c.err) {
-		name = styles.ErrorHeader.UnsetMargins().UnsetPadding().SetString("nuage:").String()
 	}
 	text := err.Error()
 	if errors.Is(err, context.Canceled) {
@@ -48,7 +43,8 @@ func (c *cli) explain(w io.Writer, styles fang.Styles, err error) {
 	if c.isUsage(err) {
 		text = c.usageText(text)
 	}
-	fmt.Fprintln(w, name, text)
+	name := lipgloss.NewStyle().Foreground(lipgloss.Red).Bold(true).Render("nuage:")
+	fmt.Fprintln(c.painted(c.err), name, text)
 }
 
 func (c *cli) usageText(text string) string {

@@ -172,7 +172,7 @@ func (w *world) cloud() api.Cloud {
 // run runs a command line and returns what came of it as one text: stdout, then stderr with "! " before each line, then
 // the exit status where it is not 0.
 func (w *world) run(line ...string) string {
-	w.cli.started = false
+	w.cli.started, w.cli.failure = false, nil
 	w.cli.flags = globals{}
 	w.out.Reset()
 	w.err.Reset()

@@ -32,7 +32,12 @@ func (c *cli) execute(ctx context.Context, args []string) int {
 	root.SetIn(c.in)
 	root.SetOut(c.out)
 	root.SetErr(c.err)
-	err := fang.Execute(ctx, root, fang.WithVersion(version()), fang.WithoutManpage(), fang.WithErrorHandler(c.explain))
+	usage := func(_ io.Writer, _ fang.Styles, err error) { c.explain(err) }
+	err := fang.Execute(ctx, root, fang.WithVersion(version()), fang.WithoutManpage(), fang.WithErrorHandler(usage))
+	if err == nil && c.failure != nil {
+		err = c.failure
+		c.explain(err)
+	}
 	return c.exitCode(err)
 }
 

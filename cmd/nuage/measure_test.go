@@ -1,6 +1,7 @@
 package main
 
 import (
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"regexp"
@@ -119,4 +120,26 @@ func TestBackup(t *testing.T) {
 	}
 	w.system.backup = nil
 	w.check(t, path+"\n", "backup", path, "--force", "-o", "name")
+}
+
+func TestMeasureConnects(t *testing.T) {
+	for _, c := range []struct {
+		line []string
+		want int64
+	}{{nil, 1}, {[]string{"--connect"}, 11}} {
+		var connections atomic.Int64
+		srv := httptest.NewUnstartedServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+		srv.Config.ConnState = func(_ net.Conn, state http.ConnState) {
+			if state == http.StateNew {
+				connections.Add(1)
+			}
+		}
+		srv.Start()
+		w := newWorld(t, "").realTime()
+		w.check(t, "first answer\nlatency p50\nlatency p99\n", append([]string{"compare", "measure", "vm", "--url", srv.URL, "--requests", "10", "-o", "name"}, c.line...)...)
+		srv.Close()
+		if got := connections.Load(); got != c.want {
+			t.Errorf("%q: %d connections, want %d", c.line, got, c.want)
+		}
+	}
 }

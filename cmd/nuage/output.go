@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"unicode"
 
 	"charm.land/lipgloss/v2"
 	"charm.land/lipgloss/v2/table"
@@ -72,6 +73,22 @@ func printList[T any](c *cli, k kind[T], list api.List[T]) error {
 	return c.printTable(heads, rows)
 }
 
+// widths are those of the columns of a list with these items.
+func (k kind[T]) widths(items []T) []int {
+	var widths []int
+	for _, col := range k.columns {
+		if !col.detail {
+			widths = append(widths, len(col.head))
+		}
+	}
+	for _, item := range items {
+		for i, cell := range k.row(item) {
+			widths[i] = max(widths[i], lipgloss.Width(cell))
+		}
+	}
+	return widths
+}
+
 func (k kind[T]) row(item T) []string {
 	var row []string
 	for _, col := range k.columns {
@@ -121,6 +138,7 @@ func (c *cli) printTable(heads []string, rows [][]string) error {
 	if len(heads) == 0 && len(rows) == 0 {
 		return nil
 	}
+	rows = oneLine(rows)
 	t := table.New().BorderTop(false).BorderBottom(false).BorderLeft(false).BorderRight(false).
 		BorderHeader(false).BorderColumn(false).BorderRow(false).Wrap(false).
 		StyleFunc(c.cellStyle(heads, rows)).Rows(rows...)
@@ -133,6 +151,23 @@ func (c *cli) printTable(heads []string, rows [][]string) error {
 	}
 	_, err := io.WriteString(c.painted(c.out), text.String())
 	return err
+}
+
+// oneLine makes each cell one line without control characters, whatever the cloud was told.
+func oneLine(rows [][]string) [][]string {
+	clean := func(r rune) rune {
+		if unicode.IsControl(r) {
+			return ' '
+		}
+		return r
+	}
+	lines := make([][]string, len(rows))
+	for i, row := range rows {
+		for _, cell := range row {
+			lines[i] = append(lines[i], strings.Map(clean, cell))
+		}
+	}
+	return lines
 }
 
 // painted is w without what its terminal can't show.

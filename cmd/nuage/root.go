@@ -94,7 +94,8 @@ func (c *cli) addCommands(root *cobra.Command) {
 	add(groupMoney, c.billCmd(), c.pricesCmd(), c.compareCmd())
 }
 
-// mark makes every command note that its own code has begun, so that what fails before is known as wrong usage.
+// mark makes every command note that its own code has begun, so that what fails before is known as wrong usage. An
+// error is noted too and not returned: fang would ask the terminal for its colours before it lets anybody print it.
 func (c *cli) mark(cmd *cobra.Command) {
 	for _, sub := range cmd.Commands() {
 		c.mark(sub)
@@ -108,7 +109,8 @@ func (c *cli) mark(cmd *cobra.Command) {
 	if body := cmd.RunE; body != nil {
 		cmd.RunE = func(cmd *cobra.Command, words []string) error {
 			c.path, c.started = cmd.CommandPath(), true
-			return body(cmd, words)
+			c.failure = body(cmd, words)
+			return nil
 		}
 	}
 }

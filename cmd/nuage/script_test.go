@@ -32,6 +32,7 @@ func TestMain(m *testing.M) {
 //	unhex FROM TO          writes a binary file from hex digits; # begins a comment
 //	get URL                fetches a page; its status and body are the new stdout
 //	killed                 kills the home's cloud, as a crash does
+//	awaits CMD ARGS...     runs a command again and again until it succeeds
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata",
@@ -39,7 +40,7 @@ func TestScripts(t *testing.T) {
 		RequireUniqueNames:  true,
 		Setup:               setUpScript,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"exits": scriptExits, "capture": scriptCapture, "unhex": scriptUnhex, "get": scriptGet, "killed": scriptKilled,
+			"exits": scriptExits, "capture": scriptCapture, "unhex": scriptUnhex, "get": scriptGet, "killed": scriptKilled, "awaits": scriptAwaits,
 		},
 	})
 }
@@ -129,4 +130,17 @@ func scriptKilled(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Fatalf("usage: killed")
 	}
 	ts.Check(endCloud(ts.Getenv("NUAGE_HOME"), syscall.SIGKILL))
+}
+
+func scriptAwaits(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) == 0 {
+		ts.Fatalf("usage: awaits CMD ARGS...")
+	}
+	end := time.Now().Add(20 * time.Second)
+	for err := ts.Exec(args[0], args[1:]...); err != nil; err = ts.Exec(args[0], args[1:]...) {
+		if time.Now().After(end) {
+			ts.Fatalf("it does not succeed: %v", err)
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
 }
