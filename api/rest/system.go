@@ -2,6 +2,7 @@ package rest
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
@@ -31,8 +32,10 @@ func (f *face) health(context.Context, *nothing) (*body[Health], error) {
 }
 
 func (f *face) readiness(context.Context, *nothing) (*body[Health], error) {
-	if err := f.Ready(); err != nil {
-		return nil, api.Errorf(api.Unavailable, "cannot serve yet: %w", err)
+	if err := f.Ready(); err != nil { // asked many times at each start: nothing for the log
+		p := newProblem(http.StatusServiceUnavailable, api.Unavailable, fmt.Sprintf("cannot serve yet: %v", err))
+		p.headers.Set("Retry-After", "1")
+		return nil, p
 	}
 	return &body[Health]{Health{"ok"}}, nil
 }
