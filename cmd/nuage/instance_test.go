@@ -126,7 +126,6 @@ func TestRemoteCommandKeepsBoundaries(t *testing.T) {
 func TestSecurityGroupRules(t *testing.T) {
 	w := newWorld(t, "")
 	w.run("security-group", "create", "web")
-	const heads = "NAME   ALLOWS"
 	for _, step := range []struct {
 		line []string
 		want string
