@@ -4,11 +4,13 @@
 #
 # NUAGE_HOME says which cloud (default ~/.nuage), NUAGE_DEMO_UP adds flags to `nuage up`, as "--engine sim".
 set -euo pipefail
+[ -z "${NUAGE_HOME:-}" ] || export NUAGE_HOME=$(realpath -m "$NUAGE_HOME")
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 export PATH=$PWD/bin:$PATH NUAGE_PROJECT=demo
 unset NUAGE_URL NUAGE_TOKEN
 
 readonly samples=controlplane/labs/guestbook
+readonly notice=3 # seconds until the customer of a machine sees that their program is gone
 work=$(mktemp -d)
 readonly work
 background= # pid of a measurement under way
@@ -21,7 +23,10 @@ if [ -t 1 ] && [ -z "${NO_COLOR:-}" ]; then bold=$'\e[1m' dim=$'\e[2m' plain=$'\
 # chapter prints a heading with the seconds since the demo began.
 chapter() { printf '\n%s== %s%s %s(%d s)%s\n' "$bold" "$1" "$plain" "$dim" "$SECONDS" "$plain"; }
 
-say() { printf '%s\n' "$*" | fold -s -w 118; }
+say() { printf '%s\n' "$*" | fold -s -w 118 | sed 's/ *$//'; }
+
+# note is say, a line below what was printed before.
+note() { echo && say "$*"; }
 
 # words prints a command so that it can be typed again.
 words() {
@@ -51,6 +56,16 @@ run_briefly() {
 		tail -n 25 "$log" >&2
 		return 1
 	fi
+}
+
+# call shows and makes a call of a function: its answer, and the receipt on a line of its own.
+call() {
+	printf '\n%s$ %s%s\n' "$bold" "$(words "$@")" "$plain"
+	local answer status=0
+	answer=$("$@" 2>"$work/receipt") || status=$?
+	printf '%s\n' "$answer"
+	cat "$work/receipt"
+	return "$status"
 }
 
 leave() {
@@ -162,7 +177,7 @@ iaas() {
 	run nuage instance create guestbook-vm --image debian-12 --key demo --security-group default --security-group web
 	machine
 	await_first guestbook-vm "$vm_url"
-	say "" "OpenSSH as it is everywhere: the address, the key and the host key are in nuage instance show."
+	note "OpenSSH as it is everywhere: the address, the key and the host key are in nuage instance show."
 	printf 'guestbook-vm %s\n' "$(field hostKey nuage instance show guestbook-vm)" >"$work/known_hosts"
 	run scp -q -r -F none -i "$key" -P "$ssh_port" -o HostKeyAlias=guestbook-vm -o UserKnownHostsFile="$work/known_hosts" \
 		-o StrictHostKeyChecking=yes "$samples/iaas" "root@$ssh_host:guestbook"
@@ -206,11 +221,9 @@ faas() {
 	chapter "3. FaaS: a function. Nothing runs between calls; each call has a receipt."
 	await_first guestbook-fn "$function_url"
 	run nuage function deploy guestbook-fn --runtime python --handler main.handler --source $samples/function --database guestbook-db
-	say "" "The first call is cold: it takes a container that waits with Python up, and loads the code. The second finds it warm."
-	run nuage function invoke guestbook-fn --data '{"rawPath": "/", "requestContext": {"http": {"method": "GET"}}}'
-	echo
-	run nuage function invoke guestbook-fn --data '{"rawPath": "/", "requestContext": {"http": {"method": "GET"}}}'
-	echo
+	note "The first call is cold: it takes a container that waits with Python up, and loads the code. The second finds it warm."
+	call nuage function invoke guestbook-fn --data '{"rawPath": "/", "requestContext": {"http": {"method": "GET"}}}'
+	call nuage function invoke guestbook-fn --data '{"rawPath": "/", "requestContext": {"http": {"method": "GET"}}}'
 	run nuage trigger create guestbook-http --function guestbook-fn --http
 	measured
 	sign "$function_url"
@@ -219,11 +232,11 @@ faas() {
 
 # greeting is the same logic's greeting as a wasm function. It needs no engine.
 greeting() {
-	say "" "The same logic's greeting as a wasm function, $(wc -c <$samples/greeting/greeting.wasm) bytes. Every call gets a new instance: that takes microseconds, not a container."
+	note "The same logic's greeting as a wasm function, $(wc -c <$samples/greeting/greeting.wasm) bytes. Every call gets a new instance: that takes microseconds, not a container."
 	await_first greeting "$greeting_url"
 	run nuage function deploy greeting --runtime wasm --source $samples/greeting/greeting.wasm
-	run nuage function invoke greeting --data '{"name": "Ada"}'
-	run nuage function invoke greeting --data '{"name": "Grace"}'
+	call nuage function invoke greeting --data '{"name": "Ada"}'
+	call nuage function invoke greeting --data '{"name": "Grace"}'
 	run nuage trigger create greeting-http --function greeting --http
 	measured
 	run curl -sS --fail "$greeting_url?name=Ada"
@@ -245,32 +258,38 @@ killer() {
 kills() {
 	chapter "4. A crash: the process, the app's container and the function's container are killed from outside"
 	if [ -n "$iaas_serves" ]; then
-		say "On the machine nobody starts the process again but the customer, who logs in. Here they do so at once; the time a person needs to notice comes on top."
-		recover guestbook-vm "$vm_url" "$(killer); nuage ssh guestbook-vm -- service guestbook start"
+		say "On the machine nobody starts the process again but the customer. Here they notice after $notice seconds, which is quick for a person, and log in; both are in the figure."
+		recover guestbook-vm "$vm_url" "$(killer); sleep $notice; nuage ssh guestbook-vm -- service guestbook start"
 	fi
 	if ! command -v docker >/dev/null; then
 		say "There is no docker command here, so the containers of the app and of the function are not killed."
 		return
 	fi
-	say "" "The app's container is started again by the platform."
+	note "The app's container is started again by the platform."
 	recover guestbook "$app_url" "docker kill $(container app guestbook)"
-	say "" "The function's containers are replaced by the platform from those that wait."
+	note "The function's containers are replaced by the platform from those that wait."
 	recover guestbook-fn "$function_url" "docker kill \$(docker ps -q --filter label=nuage.cloud=$cloud --filter label=nuage.project=demo --filter label=nuage.kind=function)"
 }
 
 # ---- the whole -------------------------------------------------------------------------
 
+# result shows what was recorded of the subjects, and the receipts of those functions that come after "--".
 result() {
-	chapter "5. Who did what, how it went, and what it costs"
-	run nuage compare "$@"
+	chapter "Who did what, how it went, and what it costs"
+	local subjects=()
+	while [ "$1" != -- ]; do
+		subjects+=("$1")
+		shift
+	done
+	shift
+	run nuage compare "${subjects[@]}"
 	run nuage bill
-	if [ "$1" = guestbook-vm ] && [ -n "$iaas_serves" ]; then run nuage bill calls guestbook-fn --last 5; fi
-	run nuage bill calls greeting --last 5
+	for function; do run nuage bill calls "$function" --last 5; done
 }
 
 # simulated is what runs without Docker.
 simulated() {
-	say "" "There is no Docker engine, so this is the simulator: machines, apps and databases are records with a clock and a price; nothing runs in them, so there is no SSH, no guestbook and no kill. The API, the record of who did what, the bill and wasm functions are real. Install Docker (on Debian: apt-get install docker.io) and run this again for the whole comparison."
+	note "The engine of this cloud is the simulator: machines, apps and databases are records with a clock and a price; nothing runs in them, so there is no SSH, no guestbook and no kill. The API, the record of who did what, the bill and wasm functions are real. For the whole comparison: install Docker (on Debian: apt-get install docker.io), end this cloud with nuage reset --yes, and run this again."
 	chapter "1. IaaS, simulated"
 	run nuage key create demo
 	run nuage instance create guestbook-vm --image debian-12 --key demo
@@ -279,23 +298,23 @@ simulated() {
 	run nuage app deploy guestbook --image nuage/tiny:1
 	chapter "3. FaaS, real: wasm runs in the cloud's own process"
 	greeting
-	chapter "4. Who did what, how it went, and what it costs"
-	run nuage compare guestbook-vm guestbook greeting
-	run nuage bill
-	run nuage bill calls greeting --last 5
+	result guestbook-vm guestbook greeting -- greeting
 }
 
 goodbye() {
 	chapter "Done"
 	say "The cloud stays up:"
-	printf '  %-56s %s\n' "API, and its description at /docs" "http://$(field api nuage status)" "apps and functions" "http://$edge"
-	case $engine in docker*) printf '  %-56s %s\n' "the guestbook" "$app_url" ;; esac
-	say "" "Put $PWD/bin on your PATH and look inside:"
-	printf '  %-56s %s\n' "export NUAGE_PROJECT=demo" "work in the demo's project" "nuage status" "the cloud at a glance" \
-		"nuage activity list" "who did what" "nuage ssh guestbook-vm" "log in to the machine" \
-		"docker ps --filter label=nuage.cloud=$cloud" "what runs in the engine" \
-		"nuage down" "stop it all; data stays" "nuage reset --yes" "remove it all"
+	hint "API, and its description at /docs" "http://$(field api nuage status)" "apps and functions" "http://$edge"
+	case $engine in docker*) hint "the guestbook" "$app_url" ;; esac
+	note "Put $PWD/bin on your PATH and look inside:"
+	hint "export NUAGE_PROJECT=demo" "work in the demo's project" "nuage status" "the cloud at a glance" "nuage activity list" "who did what"
+	case $engine in
+	docker*) hint "nuage ssh guestbook-vm" "log in to the machine" "docker ps --filter label=nuage.cloud=$cloud" "what runs in the engine" ;;
+	esac
+	hint "nuage down" "stop it all; data stays" "nuage reset --yes" "remove it all"
 }
+
+hint() { printf '  %-62s %s\n' "$@"; }
 
 main() {
 	chapter "The cloud"
@@ -315,7 +334,7 @@ main() {
 		paas
 		faas
 		kills
-		result guestbook-vm guestbook guestbook-fn
+		result guestbook-vm guestbook guestbook-fn -- guestbook-fn greeting
 		;;
 	*) simulated ;;
 	esac

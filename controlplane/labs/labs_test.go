@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/tetratelabs/wazero"
 	"github.com/tetratelabs/wazero/imports/wasi_snapshot_preview1"
 	"github.com/tetratelabs/wazero/sys"
@@ -139,4 +140,80 @@ func python(t *testing.T, folder, script string) string {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	return string(out)
+}
+
+func TestPythonCompiles(t *testing.T) {
+	for _, file := range []string{"app/app.py", "app/guestbook.py", "function/main.py"} {
+		python(t, "app", `compile(open("guestbook/`+file+`").read(), "`+file+`", "exec")`)
+	}
+}
+
+func TestGuestbookAnswers(t *testing.T) {
+	got := python(t, "app", `
+import guestbook, psycopg2
+book = guestbook.Guestbook("postgresql://x")
+def ask(method, path, accept="*/*", kind="", body=b""):
+    status, headers, text = guestbook.respond(book, method, path, accept, kind, body)
+    print(method, path, status, headers.get("Location") or headers["Content-Type"], text.strip() if "<ul>" not in text else text.split("<ul>")[1].split("</ul>")[0].strip())
+form = "application/x-www-form-urlencoded"
+ask("GET", "/healthz")
+ask("GET", "/")
+ask("POST", "/", kind="application/json", body=b'{"name": " <Ada> ", "message": "a & b"}')
+ask("POST", "/", kind=form, body=b'name=Bob&message=h%C3%A9')
+ask("POST", "/", kind=form, body=b'{"name": "curl -d", "message": "m"}')
+ask("GET", "/", accept="text/html")
+for body in b"", b"[]", b'{"name": "x"}', b'{"name": 1, "message": "m"}', b'{"name": "' + b"x" * 81 + b'", "message": "m"}', b'{"name": "a\\u0000", "message": "m"}':
+    ask("POST", "/", body=body)
+ask("POST", "/", body=b"x" * 65537)
+ask("DELETE", "/")
+ask("GET", "/nothing")
+psycopg2.broken = [psycopg2.OperationalError("gone")]
+ask("HEAD", "/healthz")
+print("connections made:", len(psycopg2.connects))
+psycopg2.broken = [psycopg2.OperationalError("gone"), psycopg2.OperationalError("still gone")]
+ask("GET", "/healthz")
+`)
+	name := `{"error": "cannot add the entry: name must be text of 1 to 80 characters"}`
+	noJSON := `{"error": "cannot add the entry: send {\"name\": \"...\", \"message\": \"...\"} as JSON"}`
+	const at = `"createdAt": "2026-01-01T00:00:00+00:00"}`
+	want := strings.Join([]string{
+		`GET /healthz 200 text/plain; charset=utf-8 ok`,
+		`GET / 200 application/json {"entries": []}`,
+		`POST / 201 application/json {"id": 1, "name": "<Ada>", "message": "a & b", ` + at,
+		`POST / 303 / `,
+		`POST / 201 application/json {"id": 3, "name": "curl -d", "message": "m", ` + at,
+		"GET / 200 text/html; charset=utf-8 <li><b>curl -d</b>: m</li>\n<li><b>Bob</b>: hé</li>\n<li><b>&lt;Ada&gt;</b>: a &amp; b</li>",
+		`POST / 400 application/json ` + noJSON,
+		`POST / 400 application/json ` + noJSON,
+		`POST / 400 application/json {"error": "cannot add the entry: message must be text of 1 to 1000 characters"}`,
+		`POST / 400 application/json ` + name,
+		`POST / 400 application/json ` + name,
+		`POST / 400 application/json ` + name,
+		`POST / 413 application/json {"error": "cannot take more than 65536 bytes"}`,
+		`DELETE / 405 application/json {"error": "cannot DELETE /: use GET or POST"}`,
+		`GET /nothing 404 application/json {"error": "cannot find /nothing: there are / and /healthz"}`,
+		`HEAD /healthz 200 text/plain; charset=utf-8 ok`,
+		`connections made: 2`,
+		`guestbook: the database failed: OperationalError: still gone`,
+		`GET /healthz 503 application/json {"error": "cannot reach the database: try again"}`,
+	}, "\n") + "\n"
+	if diff := cmp.Diff(want, strings.ReplaceAll(got, "\r\n", "\n")); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+func TestFunctionAnswersHTTPEvents(t *testing.T) {
+	got := python(t, "function", `
+import json, main
+http = {"requestContext": {"http": {"method": "POST"}}, "rawPath": "/", "headers": {"content-type": "application/json"}}
+print(json.dumps(main.handler({**http, "body": "eyJuYW1lIjogIkEiLCAibWVzc2FnZSI6ICJtIn0=", "isBase64Encoded": True}, None)))
+print(json.dumps(main.handler({**http, "requestContext": {"http": {"method": "GET"}}}, None)))
+`)
+	const entry = `{\"id\": 1, \"name\": \"A\", \"message\": \"m\", \"createdAt\": \"2026-01-01T00:00:00+00:00\"}`
+	want := `{"statusCode": 201, "headers": {"Content-Type": "application/json"}, "body": "` + entry + `\n"}
+{"statusCode": 200, "headers": {"Content-Type": "application/json"}, "body": "{\"entries\": [` + entry + `]}\n"}
+`
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
 }
