@@ -250,13 +250,13 @@ func replicaID(app string, release, n int) string { return fmt.Sprintf("%s-r%d-%
 
 // planApp returns the replicas of the serving release, of the one being deployed, and of the one being drained.
 func (w *world) planApp(a api.App) []compute.Workload {
-	if a.DeletedAt != nil {
+	if a.DeletedAt != nil || w.damaged[a.ID] {
 		return nil
 	}
 	var out []compute.Workload
-	for _, n := range []int{a.Status.Release, a.Status.Target, w.drains[a.ID].Release} {
-		r, ok := w.releases[releaseKey(a.ID, n)]
-		if n == 0 || !ok || r.Image == "" || r.State == building {
+	for _, n := range w.live(a) {
+		r := w.releases[releaseKey(a.ID, n)]
+		if r.Image == "" || r.State == building {
 			continue
 		}
 		for i := range w.replicas(a, n) {
@@ -363,7 +363,7 @@ func (w *world) replicaPhase(wl compute.Workload) (api.Phase, string) {
 	case troubled:
 		return api.Pending, trouble.reason()
 	case !there:
-		return api.Pending, "making the container"
+		return api.Pending, w.making(wl.Project, "making the container")
 	case o.State == compute.StateExited:
 		return api.Degraded, exitReason(o)
 	case o.State != compute.StateRunning:

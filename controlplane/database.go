@@ -161,11 +161,10 @@ func (cp *ControlPlane) login(tx *storage.Tx, d api.Database) (login, error) {
 // planDatabase returns the server; its volume is made with it and goes only by an explicit delete.
 func (w *world) planDatabase(d api.Database) []compute.Workload {
 	size, err := api.SizeOf(d.Spec.Size)
-	l, known := w.logins[d.ID]
-	if d.DeletedAt != nil || err != nil || !known {
+	if d.DeletedAt != nil || err != nil || w.damaged[d.ID] {
 		return nil
 	}
-	s := w.servers[d.ID]
+	l, s := w.logins[d.ID], w.servers[d.ID]
 	return []compute.Workload{{
 		ID: d.ID, Owner: d.ID, Kind: compute.KindDatabase, Project: d.Project, Name: d.Name, Generation: d.Generation,
 		Image: imageRef(postgresImage), Hostname: d.Name, Aliases: []string{internalHost(d)},
@@ -201,7 +200,7 @@ func (w *world) databaseStatus(d api.Database) api.DatabaseStatus {
 	case troubled:
 		s.Phase, s.Reason = api.Pending, trouble.reason()
 	case !there:
-		s.Phase, s.Reason = api.Pending, "making the server"
+		s.Phase, s.Reason = api.Pending, w.making(d.Project, "making the server")
 	case o.State != compute.StateRunning:
 		s.Phase, s.Reason = w.tracks[d.ID].down(o)
 	case resizing(w.planDatabase(d), o):

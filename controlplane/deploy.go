@@ -18,8 +18,13 @@ import (
 // deploySteps moves every app's deploy on: an image is found or built, then replicas come up, then traffic is switched.
 func (cp *ControlPlane) deploySteps(ctx context.Context, w *world) {
 	for _, a := range w.apps {
+		if w.damaged[a.ID] {
+			continue
+		}
 		if a.DeletedAt != nil {
-			cp.loop.dispatch(ctx, a.ID+"/images", time.Minute, func(ctx context.Context) error { return cp.removeImages(ctx, w, a) })
+			if cp.appGone(w, a) {
+				cp.loop.dispatch(ctx, a.ID, time.Minute, func(ctx context.Context) error { return cp.removeApp(ctx, w, a) })
+			}
 			continue
 		}
 		if r, ok := w.releases[releaseKey(a.ID, a.Status.Target)]; ok {
@@ -261,20 +266,19 @@ func (cp *ControlPlane) emptied(ctx context.Context, id string) error {
 	return nil
 }
 
-// removeImages removes what was built for an app that is going.
-func (cp *ControlPlane) removeImages(ctx context.Context, w *world, a api.App) error {
-	engine, ok := cp.Engine.(compute.Images)
-	if !ok || !w.appGone(a) {
-		return nil
-	}
-	for _, r := range w.by.releases[a.ID] {
-		if r.Tag != "" {
+// removeApp removes the images that were built for an app whose replicas are gone, and forgets it.
+func (cp *ControlPlane) removeApp(ctx context.Context, w *world, a api.App) error {
+	if engine, ok := cp.Engine.(compute.Images); ok {
+		for _, r := range w.by.releases[a.ID] {
+			if r.Tag == "" {
+				continue
+			}
 			if err := engine.RemoveImage(ctx, r.Tag); err != nil {
 				return err
 			}
 		}
 	}
-	return nil
+	return cp.dropApp(w, a)
 }
 
 // lastLines reads what the first replica of a release that is not healthy printed last.
@@ -306,10 +310,8 @@ func (cp *ControlPlane) dropDatabase(ctx context.Context, d api.Database, volume
 		}
 	}
 	return cp.Store.Update(func(tx *storage.Tx) error {
-		for _, err := range []error{databaseTable.Delete(tx, d.ID), serverTable.Delete(tx, d.ID), trackTable.Delete(tx, d.ID)} {
-			if ignoreGone(err) != nil {
-				return err
-			}
+		if err := errors.Join(erase(tx, databaseTable, d.ID), erase(tx, serverTable, d.ID), erase(tx, trackTable, d.ID)); err != nil {
+			return err
 		}
 		return cp.record(tx, platform("loop"), "database", &d.Meta, "removed", "its server and data are gone")
 	})

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"time"
 
 	"nuage/api"
@@ -90,6 +91,18 @@ func (l *loop) busy(key string) bool {
 	return l.inFlight[key]
 }
 
+// busyWith tells that a step with a key of that beginning is in flight.
+func (l *loop) busyWith(prefix string) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for key := range l.inFlight {
+		if strings.HasPrefix(key, prefix) {
+			return true
+		}
+	}
+	return false
+}
+
 // nextTry is how long until the earliest back-off ends, at most resync.
 func (l *loop) nextTry() time.Duration {
 	l.mu.Lock()
@@ -119,8 +132,11 @@ func (s step) about() string {
 	return fmt.Sprintf("%s %s %+v", s.verb, s.workload.Template(), s.workload.Limits)
 }
 
-// hold tells that a start has to wait, because its program ends again and again.
+// hold tells that a step has to wait: for its network, or because its program ends again and again.
 func (l *loop) hold(w *world, s step) bool {
+	if l.cp.awaitsNetwork(s) {
+		return true
+	}
 	if s.verb != start {
 		return false
 	}

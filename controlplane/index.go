@@ -17,6 +17,7 @@ type lookup struct {
 	observed  map[string][]compute.Observed
 	members   map[string][]string // addresses of the instances in a group, by project/name
 	boots     map[string]int64    // boots asked for, by instance
+	inUse     map[string]bool     // projects that have workloads
 }
 
 // owned is a noun that has workloads.
@@ -29,7 +30,7 @@ type owned struct {
 func (w *world) index() {
 	n := len(w.instances) + len(w.apps) + len(w.databases)
 	w.by = lookup{owners: make(map[string]owned, n), databases: map[string]api.Database{}, functions: map[string]api.Function{},
-		releases: map[string][]release{}, tracks: map[string][]track{}, observed: map[string][]compute.Observed{}, members: map[string][]string{}, boots: map[string]int64{}}
+		releases: map[string][]release{}, tracks: map[string][]track{}, observed: map[string][]compute.Observed{}, members: map[string][]string{}, boots: map[string]int64{}, inUse: map[string]bool{}}
 	for i, one := range w.instances {
 		w.by.owners[one.ID] = owned{&w.instances[i].Meta, "instance"}
 		w.by.boots[one.ID] = one.Spec.Boot
@@ -75,6 +76,7 @@ func (w *world) indexMembers() {
 func (w *world) indexObserved() {
 	for _, o := range w.observed {
 		w.by.observed[o.Owner] = append(w.by.observed[o.Owner], o)
+		w.by.inUse[o.Project] = true
 	}
 }
 

@@ -200,7 +200,7 @@ func instanceVerb(old, next *api.Instance) (verb, detail string) {
 
 // planInstance returns the one workload an instance is.
 func (w *world) planInstance(i api.Instance) []compute.Workload {
-	if i.DeletedAt != nil {
+	if i.DeletedAt != nil || w.damaged[i.ID] {
 		return nil
 	}
 	size, err := api.SizeOf(i.Spec.Type)
@@ -254,7 +254,7 @@ func (w *world) instancePhase(i api.Instance, o compute.Observed, there bool, s 
 	case i.Spec.Stopped:
 		return api.Stopped, "stopped by its owner"
 	case !there:
-		return api.Pending, "making the container"
+		return api.Pending, w.making(i.Project, "making the container")
 	case !running:
 		return w.tracks[i.ID].down(o)
 	case i.Spec.Boot != w.machines[i.ID].Boot:

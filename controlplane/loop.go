@@ -197,7 +197,7 @@ func (l *loop) converge(ctx context.Context) error {
 // act starts what the difference between wanted and observed asks for.
 func (l *loop) act(ctx context.Context, w *world) {
 	l.cp.ensureNetworks(ctx, w)
-	for _, s := range diff(w.plan(), w.observed, w.reboots(), w.damaged) {
+	for _, s := range diff(w.planned, w.observed, w.reboots(), w.damaged) {
 		if l.hold(w, s) {
 			continue
 		}

@@ -18,6 +18,14 @@ const (
 
 // take carries a step out. Every engine verb is idempotent, so a step that was cut off is simply taken again.
 func (cp *ControlPlane) take(ctx context.Context, w *world, s step) error {
+	err := cp.takeOnce(ctx, w, s)
+	if errors.Is(err, api.NotFound) && s.workload.Network != "" {
+		cp.networks.drop(s.workload.Network) // it may be what is missing: it is made sure of before the next try
+	}
+	return err
+}
+
+func (cp *ControlPlane) takeOnce(ctx context.Context, w *world, s step) error {
 	switch id := s.workload.ID; s.verb {
 	case create:
 		return cp.bringUp(ctx, w, s.workload)
@@ -40,7 +48,7 @@ func (cp *ControlPlane) take(ctx context.Context, w *world, s step) error {
 
 // bringUp makes a workload with its network and volumes, and starts it where it shall run.
 func (cp *ControlPlane) bringUp(ctx context.Context, w *world, l compute.Workload) error {
-	if err := cp.prepare(ctx, w, l); err != nil {
+	if err := cp.prepare(ctx, l); err != nil {
 		return err
 	}
 	if err := cp.Engine.Create(ctx, l); err != nil {
@@ -65,13 +73,8 @@ func freshRoot(kind string) string {
 	return "with its data"
 }
 
-// prepare sees to what a workload stands on.
-func (cp *ControlPlane) prepare(ctx context.Context, w *world, l compute.Workload) error {
-	if p, ok := w.projects[l.Project]; ok && l.Network != "" {
-		if err := cp.ensureNetwork(ctx, p); err != nil {
-			return err
-		}
-	}
+// prepare sees to the volumes of a workload. Its network is there: hold sees to that.
+func (cp *ControlPlane) prepare(ctx context.Context, l compute.Workload) error {
 	volumes, ok := cp.Engine.(compute.Volumes)
 	for _, m := range l.Mounts {
 		if m.Volume == "" {
@@ -89,7 +92,7 @@ func (cp *ControlPlane) prepare(ctx context.Context, w *world, l compute.Workloa
 
 // startAgain starts what is there and does not run: after its owner's stop, or because it ended by itself.
 func (cp *ControlPlane) startAgain(ctx context.Context, w *world, s step) error {
-	if err := cp.prepare(ctx, w, s.workload); err != nil {
+	if err := cp.prepare(ctx, s.workload); err != nil {
 		return err
 	}
 	if err := cp.Engine.Start(ctx, s.workload.ID); err != nil {
@@ -211,22 +214,22 @@ func (cp *ControlPlane) recordPlaced(tx *storage.Tx, w *world, l compute.Workloa
 }
 
 // adopt writes down workloads that are there without a record: the control plane that made them ended in between.
-func (cp *ControlPlane) adopt(w *world) error {
-	var errs []error
-	for _, l := range w.plan() {
+func (cp *ControlPlane) adopt(w *world) []write {
+	var writes []write
+	for _, l := range w.planned {
 		_, there := w.observed[l.ID]
 		_, known := w.tracks[l.ID]
 		if !there || known || cp.loop.busy(l.ID) {
 			continue
 		}
-		errs = append(errs, cp.Store.Update(func(tx *storage.Tx) error {
+		writes = append(writes, func(tx *storage.Tx) error {
 			if _, err := trackTable.Get(tx, l.ID); !errors.Is(err, api.NotFound) {
 				return err // written since w was read
 			}
 			return cp.recordPlaced(tx, w, l)
-		}))
+		})
 	}
-	return errors.Join(errs...)
+	return writes
 }
 
 // broughtBack records that the platform repaired something.
@@ -270,80 +273,6 @@ func ignoreGone(err error) error {
 		return nil
 	}
 	return err
-}
-
-// ensureNetworks makes the networks of all projects, once each, and removes those of projects that are gone.
-func (cp *ControlPlane) ensureNetworks(ctx context.Context, w *world) {
-	if _, ok := cp.Engine.(compute.Networks); !ok {
-		return
-	}
-	wanted := map[string]bool{}
-	for _, p := range w.projects {
-		id := networkID(p)
-		wanted[id] = true
-		if !cp.networks.has(id) {
-			cp.loop.dispatch(ctx, id, time.Minute, func(ctx context.Context) error { return cp.ensureNetwork(ctx, p) })
-		}
-	}
-	for _, id := range cp.networks.except(wanted) {
-		cp.loop.dispatch(ctx, id, time.Minute, func(ctx context.Context) error { return cp.dropNetwork(ctx, id) })
-	}
-}
-
-// findNetworks learns which networks an earlier control plane has left.
-func (cp *ControlPlane) findNetworks(ctx context.Context) error {
-	networks, ok := cp.Engine.(compute.Networks)
-	if !ok {
-		return nil
-	}
-	list, err := networks.ListNetworks(ctx)
-	for _, n := range list {
-		cp.networks.add(n.ID)
-	}
-	return err
-}
-
-// ensureNetwork makes a project's network. Where its range is in use on this host by somebody else, the project gets
-// another one: nothing of it can have been there yet.
-func (cp *ControlPlane) ensureNetwork(ctx context.Context, p api.Project) error {
-	networks, ok := cp.Engine.(compute.Networks)
-	if !ok {
-		return nil
-	}
-	n := compute.Network{ID: networkID(p), Project: p.Name, Name: p.Name, CIDR: p.Status.CIDR, Range: engineRange(p.Status.CIDR)}
-	err := networks.EnsureNetwork(ctx, n)
-	if errors.Is(err, api.Conflict) {
-		if err := cp.moveNetwork(p); err != nil {
-			return err
-		}
-		return api.Errorf(api.Unavailable, "cannot use range %s for project %q: %w; the next one is tried", p.Status.CIDR, p.Name, err)
-	}
-	if err == nil {
-		cp.networks.add(n.ID)
-	}
-	return err
-}
-
-func (cp *ControlPlane) moveNetwork(p api.Project) error {
-	return cp.Store.Update(func(tx *storage.Tx) error {
-		now, err := projectTable.Get(tx, p.ID)
-		if err != nil || now.Status.CIDR != p.Status.CIDR {
-			return ignoreGone(err)
-		}
-		now.Status.CIDR, err = cp.freeRange(tx, p.Status.CIDR)
-		if err != nil {
-			return err
-		}
-		return projectTable.Put(tx, now)
-	})
-}
-
-func (cp *ControlPlane) dropNetwork(ctx context.Context, id string) error {
-	if err := cp.Engine.(compute.Networks).RemoveNetwork(ctx, id); err != nil {
-		return err
-	}
-	cp.networks.drop(id)
-	return nil
 }
 
 // sweep cleans up after nouns that are gone: the volumes of deleted databases, images of deleted apps, and one-off

@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"strconv"
+	"time"
 
 	"nuage/api"
 	"nuage/compute"
@@ -28,9 +29,13 @@ type world struct {
 	triggers  []api.Trigger
 	tracks    map[string]track // by workload
 	runs      map[string]run
-	damaged   map[string]bool // ids of records that do not decode
+	damaged   map[string]bool // ids of nouns of which something does not decode
+	lostRuns  map[string]bool // keys of runs that do not decode
 
-	by             lookup // all of it by other keys
+	by             lookup    // all of it by other keys
+	at             time.Time // when the engine was asked
+	planned        []compute.Workload
+	wanted         map[string]bool // ids of planned
 	observed       map[string]compute.Observed
 	trouble        map[string]trouble
 	guests         map[string]guestState
@@ -45,10 +50,7 @@ func (cp *ControlPlane) read() (*world, error) {
 	w := &world{
 		projects: map[string]api.Project{}, keys: map[string]api.Key{}, groups: map[string]api.SecurityGroup{}, machines: map[string]machine{},
 		releases: map[string]release{}, drains: map[string]drain{}, servers: map[string]server{}, logins: map[string]login{},
-		tracks: map[string]track{}, runs: map[string]run{}, damaged: map[string]bool{},
-	}
-	for _, d := range cp.Store.Damaged() {
-		w.damaged[d.Key] = true
+		tracks: map[string]track{}, runs: map[string]run{}, damaged: map[string]bool{}, lostRuns: map[string]bool{},
 	}
 	err := cp.Store.View(func(tx *storage.Tx) error {
 		for _, load := range []func() error{
@@ -81,6 +83,7 @@ func (cp *ControlPlane) read() (*world, error) {
 		return nil
 	})
 	w.index()
+	w.protect(cp.Store.Damaged()) // after the reading, which finds out
 	return w, err
 }
 
@@ -90,7 +93,6 @@ func (cp *ControlPlane) readLogins(tx *storage.Tx, w *world) error {
 		l, err := cp.login(tx, d)
 		if err != nil {
 			cp.log.Error("password of a database does not open; its server is left alone", "database", d.Name, "error", err)
-			w.damaged[d.ID] = true
 			continue
 		}
 		w.logins[d.ID] = l
@@ -108,6 +110,7 @@ func index[T any](tx *storage.Tx, table *storage.Table[T], out map[string]T, key
 
 // look adds what the engine, the guests and the health checks say now.
 func (cp *ControlPlane) look(ctx context.Context, w *world) error {
+	w.at = cp.Now()
 	list, err := cp.Engine.List(ctx)
 	if err != nil {
 		return err
@@ -121,6 +124,11 @@ func (cp *ControlPlane) look(ctx context.Context, w *world) error {
 	w.real, w.routes = info.Real, info.Routes
 	_, w.guestsPossible = cp.Engine.(compute.Attacher)
 	w.guests, w.health, w.trouble = cp.guests.states(), cp.health.results(), cp.loop.troubles()
+	w.planned = w.plan()
+	w.wanted = make(map[string]bool, len(w.planned))
+	for _, l := range w.planned {
+		w.wanted[l.ID] = true
+	}
 	return nil
 }
 

@@ -1,0 +1,75 @@
+package controlplane
+
+import (
+	"strings"
+
+	"nuage/api"
+	"nuage/storage"
+)
+
+// protect marks the nouns of which something in the store can't be read. What belongs to them is left alone: not
+// made, not changed, not removed, and metered on.
+func (w *world) protect(damages []storage.Damage) {
+	for _, d := range damages {
+		switch d.Name {
+		case trackTable.Name(), cursorTable.Name(), replayTable.Name(), measureTable.Name(), settingTable.Name():
+			continue // nothing is planned from these
+		case runTable.Name():
+			w.lostRuns[d.Key] = true
+			continue
+		}
+		id, _, _ := strings.Cut(d.Key, "/") // a release's key begins with its app's
+		w.damaged[id] = true
+	}
+	for _, i := range w.instances {
+		_, known := w.machines[i.ID]
+		w.keepSafe(i.Meta, known)
+	}
+	for _, d := range w.databases {
+		_, known := w.logins[d.ID]
+		w.keepSafe(d.Meta, known)
+	}
+	for _, a := range w.apps {
+		w.keepSafe(a.Meta, w.whole(a))
+	}
+}
+
+// keepSafe marks a noun unless all about it is known. One that its owner has deleted is not kept.
+func (w *world) keepSafe(m api.Meta, known bool) {
+	if m.DeletedAt != nil {
+		delete(w.damaged, m.ID)
+	} else if !known || !w.has(m.Project) {
+		w.damaged[m.ID] = true
+	}
+}
+
+func (w *world) has(project string) bool {
+	_, ok := w.projects[project]
+	return ok
+}
+
+// whole tells that all releases of an app that run, and the databases bound to them, are known.
+func (w *world) whole(a api.App) bool {
+	for _, n := range w.live(a) {
+		r, ok := w.releases[releaseKey(a.ID, n)]
+		if !ok {
+			return false
+		}
+		d, ok := w.by.databases[a.Project+"/"+r.Spec.Database]
+		if r.Spec.Database != "" && (!ok || w.damaged[d.ID]) {
+			return false
+		}
+	}
+	return true
+}
+
+// live numbers the releases of an app that have replicas: the one that serves, the one being deployed, the one being drained.
+func (w *world) live(a api.App) []int {
+	var out []int
+	for _, n := range []int{a.Status.Release, a.Status.Target, w.drains[a.ID].Release} {
+		if n != 0 {
+			out = append(out, n)
+		}
+	}
+	return out
+}
