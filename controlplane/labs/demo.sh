@@ -46,16 +46,15 @@ run() {
 	"$@"
 }
 
-# run_briefly is run for commands with long output: progress is a line for each that begins with $1, and all of it
-# is shown where the command fails.
+# run_briefly is run for commands with long output: progress is a line for each that begins with $1. Where the command
+# fails its last lines are shown.
 run_briefly() {
-	local mark=$1 log=$work/long.log
+	local mark=$1 log=$work/long.log status=0
 	shift
 	printf '\n%s$ %s%s\n' "$bold" "$(words "$@")" "$plain"
-	if ! "$@" 2>&1 | tee "$log" | sed -un "s/^$mark/  &/p"; then
-		tail -n 25 "$log" >&2
-		return 1
-	fi
+	"$@" 2>&1 | tee "$log" | sed -un "s/^$mark/  &/p" || status=$?
+	[ "$status" = 0 ] || tail -n 15 "$log" >&2
+	return "$status"
 }
 
 # call shows and makes a call of a function: its answer, and the receipt on a line of its own.
@@ -181,12 +180,15 @@ iaas() {
 	printf 'guestbook-vm %s\n' "$(field hostKey nuage instance show guestbook-vm)" >"$work/known_hosts"
 	run scp -q -r -F none -i "$key" -P "$ssh_port" -o HostKeyAlias=guestbook-vm -o UserKnownHostsFile="$work/known_hosts" \
 		-o StrictHostKeyChecking=yes "$samples/iaas" "root@$ssh_host:guestbook"
-	if ! run_briefly install: nuage ssh guestbook-vm -- sh guestbook/install.sh; then
+	local status=0
+	run_briefly install: nuage ssh guestbook-vm -- sh guestbook/install.sh || status=$?
+	if [ "$status" = 3 ]; then
 		kill "$background" 2>/dev/null || true
 		background=
-		say "The machine could not install its packages: its network reaches no Debian mirror. The demo goes on without the guestbook on IaaS."
+		note "The machine cannot get its packages: it reaches no Debian mirror. The demo goes on without the guestbook on IaaS."
 		return
 	fi
+	[ "$status" = 0 ] || return "$status"
 	iaas_serves=yes
 	measured
 	sign "$vm_url"

@@ -1,6 +1,7 @@
 #!/bin/sh
 # Makes a guestbook server of a fresh Debian machine. Run it as root, beside app.py and guestbook.py.
 # All of this is the customer's work on IaaS: packages, database, role, user, service.
+# Exit status: 0 the guestbook runs; 3 the packages cannot be had; else something failed.
 set -eu
 
 export DEBIAN_FRONTEND=noninteractive LC_ALL=C.UTF-8
@@ -9,8 +10,13 @@ here=$(cd "$(dirname "$0")" && pwd)
 step() { echo "install: $*"; }
 
 step "Python and PostgreSQL from packages"
-apt-get update -q -o Acquire::Retries=3
-apt-get install -q -y --no-install-recommends -o Dpkg::Options::=--force-unsafe-io python3 python3-psycopg2 postgresql
+no_packages() {
+	echo "install: the packages cannot be had: does this machine reach a Debian mirror?" >&2
+	exit 3
+}
+apt-get update -q -o Acquire::Retries=2 -o Acquire::http::Timeout=10 -o APT::Update::Error-Mode=any || no_packages
+apt-get install -q -y --no-install-recommends -o Dpkg::Options::=--force-unsafe-io \
+	python3 python3-psycopg2 postgresql || no_packages
 
 step "the database server"
 service postgresql start
