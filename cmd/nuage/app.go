@@ -154,7 +154,7 @@ func (c *cli) appOpenCmd() *cobra.Command {
 
 // browse starts a browser where there is one; where there is none, the printed address has to do.
 func (c *cli) browse(url string) {
-	opener := map[string]string{"darwin": "open", "windows": "explorer"}[runtime.GOOS]
+	opener := map[string]string{"darwin": "open"}[runtime.GOOS]
 	if opener == "" {
 		opener = "xdg-open"
 	}
