@@ -16,11 +16,15 @@ func platform(part string) api.Actor { return api.Actor{Kind: api.Platform, Name
 
 // record appends an activity in the transaction of the change it speaks of.
 func (cp *ControlPlane) record(tx *storage.Tx, actor api.Actor, noun string, m *api.Meta, verb, detail string) error {
-	_, err := activityLog.Append(tx, api.Activity{
+	_, err := activityLog.Append(tx, cp.activity(actor, noun, m, verb, detail))
+	return err
+}
+
+func (cp *ControlPlane) activity(actor api.Actor, noun string, m *api.Meta, verb, detail string) api.Activity {
+	return api.Activity{
 		ID: cp.NewID("act"), Time: cp.Now().UTC(), Actor: actor, Layer: layerOf(noun, verb, detail), Project: m.Project,
 		Noun: noun, Resource: m.Name, Model: modelOf(noun), Verb: verb, Detail: detail,
-	})
-	return err
+	}
 }
 
 // note records platform work that no other change goes with. A failure is logged: the work itself is done.

@@ -42,24 +42,25 @@ type Options struct {
 // ControlPlane is one running cloud.
 type ControlPlane struct {
 	Options
-	log      *slog.Logger
-	started  time.Time
-	clock    *billing.Clock
-	invoker  *functions.Invoker
-	guests   *guests
-	health   *health
-	loop     *loop
-	changes  *broadcast
-	metrics  *metrics
-	networks *set // ids of networks that are there
-	helpers  *set // one-off containers in use
-	undo     []func()
+	log       *slog.Logger
+	started   time.Time
+	clock     *billing.Clock
+	invoker   *functions.Invoker
+	guests    *guests
+	health    *health
+	loop      *loop
+	changes   *broadcast
+	metrics   *metrics
+	networks  *set // ids of networks that are there
+	helpers   *set // one-off containers in use
+	inService *inService
+	undo      []func()
 }
 
 // New opens the control plane over its parts: the first project and token are made where the store is new, and
 // functions are deployed again. Nothing converges before Run.
 func New(ctx context.Context, o Options) (*ControlPlane, error) {
-	cp := &ControlPlane{Options: o, log: o.Logger, started: o.Now(), changes: newBroadcast(), networks: newSet(), helpers: newSet()}
+	cp := &ControlPlane{Options: o, log: o.Logger, started: o.Now(), changes: newBroadcast(), networks: newSet(), helpers: newSet(), inService: newInService()}
 	if err := cp.openClock(); err != nil {
 		return nil, err
 	}
@@ -82,9 +83,6 @@ func New(ctx context.Context, o Options) (*ControlPlane, error) {
 
 // Run converges until ctx ends, then lets go of the workloads, which go on running.
 func (cp *ControlPlane) Run(ctx context.Context) error {
-	var wg sync.WaitGroup
-	defer wg.Wait()
-	wg.Go(func() { cp.redeployFunctions(ctx) })
 	err := cp.loop.run(ctx)
 	cp.guests.close()
 	cp.health.close()

@@ -14,7 +14,7 @@ func (cp *ControlPlane) triggers() resource[api.Trigger, api.TriggerSpec] {
 		spec:   func(t *api.Trigger) *api.TriggerSpec { return &t.Spec },
 		check:  checkTrigger,
 		admit:  cp.admitTrigger,
-		retire: func(*storage.Tx, *api.Trigger) (bool, error) { return true, nil },
+		retire: func(tx *storage.Tx, t *api.Trigger) (bool, error) { return true, cp.setFunctionURL(tx, t, "") },
 		verb: func(_, next *api.Trigger) (string, string) {
 			return "create", "HTTP calls function " + next.Spec.Function
 		},
@@ -32,10 +32,10 @@ func checkTrigger(_ context.Context, old, next *api.Trigger) error {
 }
 
 func (cp *ControlPlane) admitTrigger(tx *storage.Tx, _ api.Actor, _, next *api.Trigger) error {
-	if _, err := cp.functions().find(tx, next.Project, next.Spec.Function); err != nil {
+	next.Status.URL = cp.url(next.Spec.Function, next.Project, "fn")
+	if err := cp.setFunctionURL(tx, next, next.Status.URL); err != nil {
 		return err
 	}
-	next.Status.URL = cp.url(next.Spec.Function, next.Project, "fn")
 	ready(&next.Status.Status, next.Generation, "requests to its URL call the function")
 	return triggerTable.EachBy(tx, "name", next.Project+"/", func(t api.Trigger) error {
 		if t.Spec.Function == next.Spec.Function && t.ID != next.ID {
@@ -43,4 +43,14 @@ func (cp *ControlPlane) admitTrigger(tx *storage.Tx, _ api.Actor, _, next *api.T
 		}
 		return nil
 	})
+}
+
+// setFunctionURL tells in a function's status where its trigger is reached.
+func (cp *ControlPlane) setFunctionURL(tx *storage.Tx, t *api.Trigger, url string) error {
+	f, err := cp.functions().find(tx, t.Project, t.Spec.Function)
+	if err != nil {
+		return err
+	}
+	f.Status.URL = url
+	return functionTable.Put(tx, f)
 }

@@ -1,0 +1,185 @@
+package controlplane
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"nuage/api"
+	"nuage/functions"
+	"nuage/storage"
+)
+
+func (r functionVerbs) Invoke(ctx context.Context, project, name string, call api.Invocation) (api.Answer, error) {
+	f, err := r.Get(ctx, project, name)
+	if err != nil {
+		return api.Answer{}, err
+	}
+	if call.Type == api.Async {
+		return api.Answer{}, api.Errorf(api.Unsupported, "cannot call function %q asynchronously: this version of nuage has sync calls only", name)
+	}
+	return r.cp.call(ctx, f, functions.Call{Payload: call.Payload, ContentType: call.ContentType})
+}
+
+// call runs a function. One that the invoker does not have yet, as right after a start, is deployed first.
+func (cp *ControlPlane) call(ctx context.Context, f api.Function, c functions.Call) (api.Answer, error) {
+	if f.Status.Phase == api.Failed {
+		return api.Answer{}, api.Errorf(api.Unavailable, "cannot call function %q: its deploy failed: %s", f.Name, f.Status.LastError)
+	}
+	answer, err := cp.invoker.Invoke(ctx, f.ID, c)
+	if !errors.Is(err, api.NotFound) {
+		return answer, err
+	}
+	if f, err = cp.deployFunction(ctx, f.ID); err != nil {
+		return api.Answer{}, err
+	}
+	return cp.invoker.Invoke(ctx, f.ID, c)
+}
+
+func (r functionVerbs) Calls(ctx context.Context, project, name string, last int) (api.List[api.Receipt], error) {
+	out := api.List[api.Receipt]{Items: []api.Receipt{}}
+	f, err := r.Get(ctx, project, name)
+	if err != nil {
+		return out, err
+	}
+	switch {
+	case last == 0:
+		last = 20
+	case last < 0 || last > 1000:
+		return out, api.Errorf(api.Invalid, "cannot list %d calls at once: 1 to 1000 is possible", last)
+	}
+	book, err := r.cp.Books.Book("")
+	if err != nil {
+		return out, err
+	}
+	err = r.cp.Store.View(func(tx *storage.Tx) error {
+		entries, err := receiptLog.LastBy(tx, "function", f.ID, 0, last)
+		if err != nil {
+			return err
+		}
+		for _, e := range entries {
+			rated, err := book.Receipt(e.Value.public())
+			if err != nil {
+				return err
+			}
+			out.Items = append(out.Items, rated)
+		}
+		return nil
+	})
+	return out, err
+}
+
+// receipt is a call as it is stored: integers only.
+type receipt struct {
+	RequestID   string    `json:"id"`
+	Project     string    `json:"p"`
+	Function    string    `json:"n"`
+	FunctionID  string    `json:"f"`
+	Version     int       `json:"v"`
+	StartedAt   time.Time `json:"at"`
+	BilledAt    time.Time `json:"b"`
+	Cold        bool      `json:"c,omitempty"`
+	DurationUs  int64     `json:"d"`
+	InitUs      int64     `json:"i,omitempty"`
+	BilledMs    int64     `json:"ms"`
+	MemoryMB    int64     `json:"mb"`
+	MaxMemoryMB int64     `json:"mx"`
+	Status      string    `json:"s"`
+}
+
+func (r receipt) public() api.Receipt {
+	return api.Receipt{RequestID: r.RequestID, Project: r.Project, Function: r.Function, FunctionID: r.FunctionID, Version: r.Version,
+		StartedAt: r.StartedAt, BilledAt: r.BilledAt, Cold: r.Cold, DurationMs: millis(r.DurationUs), InitMs: millis(r.InitUs),
+		BilledMs: r.BilledMs, MemoryMB: r.MemoryMB, MaxMemoryUsedMB: r.MaxMemoryMB, Status: r.Status}
+}
+
+// millis writes microseconds as a decimal of milliseconds.
+func millis(us int64) string {
+	s := strconv.FormatInt(us/1000, 10)
+	if rest := us % 1000; rest != 0 {
+		s += "." + strings.TrimRight(strconv.FormatInt(1000+rest, 10)[1:], "0")
+	}
+	return s
+}
+
+// journal implements functions.Journal: the receipt is the usage record too, so both are one commit.
+type journal struct{ cp *ControlPlane }
+
+func (j journal) Finish(ctx context.Context, r functions.Record) (api.Receipt, error) {
+	stored := receipt{RequestID: r.RequestID, Project: r.Project, Function: r.Function, FunctionID: r.FunctionID, Version: r.Version,
+		StartedAt: r.StartedAt.UTC(), BilledAt: j.cp.billingNow(), Cold: r.Cold, DurationUs: r.Duration.Microseconds(), InitUs: r.Init.Microseconds(),
+		BilledMs: r.BilledMs, MemoryMB: r.MemoryMB, MaxMemoryMB: r.MaxMemoryMB, Status: string(r.Status)}
+	book, err := j.cp.Books.Book("")
+	if err != nil {
+		return api.Receipt{}, err
+	}
+	rated, err := book.Receipt(stored.public())
+	if err != nil {
+		return rated, err
+	}
+	record, err := receiptLog.Record(stored)
+	if err != nil {
+		return rated, err
+	}
+	records := []storage.Record{record}
+	if r.Cold && r.Status == functions.OK { // the platform's work is in the same commit: it costs no other fsync
+		m := api.Meta{Project: r.Project, Name: r.Function}
+		load, err := activityLog.Record(j.cp.activity(platform("invoker"), "function", &m, "load", "a cold start: "+millis(stored.InitUs)+" ms"))
+		if err != nil {
+			return rated, err
+		}
+		records = append(records, load)
+	}
+	// The call has been made: it is charged even where the caller has gone.
+	return rated, j.cp.Store.Append(context.WithoutCancel(ctx), records...)
+}
+
+// httpFunction answers requests to a function's host name, by the function as it is when the request comes.
+func (cp *ControlPlane) httpFunction(id string) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		f, err := cp.functionByID(id)
+		if err != nil {
+			writeCallError(w, err)
+			return
+		}
+		body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, api.MaxPayloadBytes))
+		if err != nil {
+			http.Error(w, "cannot take the request: its body is over 6 MiB or broke off", http.StatusRequestEntityTooLarge)
+			return
+		}
+		request := functions.NewRequestID()
+		answer, err := cp.call(r.Context(), f, functions.Call{Payload: functions.HTTPEvent(r, body, request, cp.Now()), ContentType: "application/json", RequestID: request})
+		if err != nil {
+			writeCallError(w, err)
+			return
+		}
+		h := w.Header()
+		h.Set("Nuage-Request-Id", request)
+		h.Set("Nuage-Billed-Ms", strconv.FormatInt(answer.Receipt.BilledMs, 10))
+		if answer.Receipt.Cold {
+			h.Set("Nuage-Init-Ms", answer.Receipt.InitMs)
+		}
+		functions.WriteHTTP(w, answer.Payload, answer.FunctionError)
+	})
+}
+
+// writeCallError answers for a call that did not take place.
+func writeCallError(w http.ResponseWriter, err error) {
+	status := http.StatusBadGateway
+	switch {
+	case errors.Is(err, api.Exhausted):
+		w.Header().Set("Retry-After", "1")
+		status = http.StatusTooManyRequests
+	case errors.Is(err, api.Unavailable):
+		status = http.StatusServiceUnavailable
+	case errors.Is(err, api.Invalid):
+		status = http.StatusBadRequest
+	case errors.Is(err, api.NotFound):
+		status = http.StatusNotFound
+	}
+	http.Error(w, err.Error(), status)
+}
