@@ -145,7 +145,7 @@ func (cp *ControlPlane) addRelease(tx *storage.Tx, by api.Actor, a *api.App, fro
 			return err
 		}
 	}
-	r := release{App: a.ID, Tag: from.Tag, Release: api.Release{Number: number, Image: from.Image, Spec: releaseSpec(a.Spec),
+	r := release{App: a.ID, Generation: a.Generation, Tag: from.Tag, Release: api.Release{Number: number, Image: from.Image, Spec: releaseSpec(a.Spec),
 		State: building, Reason: "accepted", CreatedAt: cp.Now().UTC(), By: by.Name}}
 	if r.Image != "" {
 		r.State, r.Reason, r.Since = deploying, "starting its replicas", r.CreatedAt
@@ -201,6 +201,11 @@ func (r apps) Rollback(ctx context.Context, project, name string, to int) (api.A
 		if err != nil {
 			return err
 		}
+		if db := target.Spec.Database; db != "" {
+			if _, err := r.cp.databases().find(tx, project, db); err != nil {
+				return api.Errorf(api.Conflict, "cannot roll app %q back to release %d: it was bound to database %q, which is gone", name, target.Number, db)
+			}
+		}
 		was := a.Spec
 		a.Spec = target.Spec
 		a.Spec.Replicas, a.Spec.DeadlineSeconds = was.Replicas, was.DeadlineSeconds
@@ -224,14 +229,16 @@ func rollbackTarget(tx *storage.Tx, a api.App, to int) (release, error) {
 		switch {
 		case err != nil:
 			return r, api.Errorf(api.NotFound, "cannot roll app %q back to release %d: there is no such release", a.Name, to)
-		case r.State != superseded && r.State != serving || r.Image == "":
+		case !r.Served:
 			return r, api.Errorf(api.Conflict, "cannot roll app %q back to release %d: it never served (%s)", a.Name, to, r.Reason)
+		case r.Image == "":
+			return r, api.Errorf(api.Conflict, "cannot roll app %q back to release %d: %s", a.Name, to, r.Reason)
 		}
 		return r, nil
 	}
 	var found release
 	err := releaseTable.Each(tx, a.ID+"/", func(r release) error {
-		if r.Number < a.Status.Release && r.State == superseded && r.Reason == wasServing {
+		if r.Number < a.Status.Release && r.Served && r.Image != "" {
 			found = r
 		}
 		return nil
@@ -241,9 +248,6 @@ func rollbackTarget(tx *storage.Tx, a api.App, to int) (release, error) {
 	}
 	return found, err
 }
-
-// wasServing is the reason of a superseded release that had served.
-const wasServing = "served until the next release"
 
 // replicaID names a replica: the app, the release, the number.
 func replicaID(app string, release, n int) string { return fmt.Sprintf("%s-r%d-%d", app, release, n) }
@@ -315,8 +319,8 @@ func (w *world) appStatus(a api.App) api.AppStatus {
 		s.Phase, s.Reason = api.Deleting, "removing the replicas"
 	case s.Target != 0:
 		s.Phase, s.Reason = w.deployPhase(a, target)
-	case w.drains[a.ID].Release != 0:
-		s.Phase, s.Reason = api.Updating, fmt.Sprintf("release %d serves; release %d ends its requests", s.Release, w.drains[a.ID].Release)
+	case len(w.drains[a.ID]) > 0:
+		s.Phase, s.Reason = api.Updating, fmt.Sprintf("release %d serves; release %d ends its requests", s.Release, w.drains[a.ID][0].Release)
 	case s.Release == 0:
 		s.Status.Generation, s.Phase = a.Generation, api.Failed
 	case *a.Spec.Replicas == 0:
@@ -328,6 +332,9 @@ func (w *world) appStatus(a api.App) api.AppStatus {
 		s.Phase, s.Reason = api.Degraded, fmt.Sprintf("release %d serves with %d of %d replicas", s.Release, up, *a.Spec.Replicas)
 	default:
 		s.Phase, s.Reason = api.Updating, fmt.Sprintf("%d of %d replicas are up", up, *a.Spec.Replicas)
+	}
+	if f := s.Failure; f != nil && s.Target == 0 && s.Release != 0 && a.DeletedAt == nil {
+		s.Reason += fmt.Sprintf("; release %d failed: %s", f.Release, f.Reason)
 	}
 	return s
 }

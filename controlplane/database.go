@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"net/url"
 	"slices"
@@ -85,16 +86,16 @@ func (cp *ControlPlane) admitDatabase(tx *storage.Tx, _ api.Actor, old, next *ap
 		Volume: "vol-" + strings.TrimPrefix(next.ID, "db-")})
 }
 
-// retireDatabase refuses to delete what apps or functions use.
+// retireDatabase refuses to delete what apps or functions use, replicas of an earlier release included.
 func retireDatabase(tx *storage.Tx, d *api.Database) (bool, error) {
 	used := func(noun, name string) error {
 		return api.Errorf(api.Conflict, "cannot delete database %q: %s %q is bound to it; unbind it first", d.Name, noun, name)
 	}
 	err := appTable.EachBy(tx, "name", d.Project+"/", func(a api.App) error {
-		if a.Spec.Database == d.Name && a.DeletedAt == nil {
-			return used("app", a.Name)
+		if bound, err := boundTo(tx, a, d.Name); err != nil || !bound {
+			return err
 		}
-		return nil
+		return used("app", a.Name)
 	})
 	if err != nil {
 		return false, err
@@ -105,6 +106,23 @@ func retireDatabase(tx *storage.Tx, d *api.Database) (bool, error) {
 		}
 		return nil
 	})
+}
+
+// boundTo tells whether an app, or a release of it that has replicas, uses a database.
+func boundTo(tx *storage.Tx, a api.App, database string) (bool, error) {
+	if a.DeletedAt != nil {
+		return false, nil
+	}
+	bound := a.Spec.Database == database
+	err := releaseTable.Each(tx, a.ID+"/", func(r release) error {
+		live := r.Number == a.Status.Release || r.Number == a.Status.Target
+		if _, err := drainTable.Get(tx, releaseKey(a.ID, r.Number)); err == nil {
+			live = true
+		}
+		bound = bound || live && r.Spec.Database == database
+		return nil
+	})
+	return bound, err
 }
 
 // Credentials lets a client in. Who asks for them is recorded.
@@ -213,4 +231,19 @@ func (w *world) databaseStatus(d api.Database) api.DatabaseStatus {
 		s.Phase, s.Reason = api.Running, orElse(w.tracks[d.ID].Reason, "accepts connections")
 	}
 	return s
+}
+
+// dropDatabase removes the data of a deleted database, which its owner asked for, and forgets it.
+func (cp *ControlPlane) dropDatabase(ctx context.Context, d api.Database, volume string) error {
+	if volumes, ok := cp.Engine.(compute.Volumes); ok && volume != "" {
+		if err := volumes.RemoveVolume(ctx, volume); err != nil {
+			return err
+		}
+	}
+	return cp.Store.Update(func(tx *storage.Tx) error {
+		if err := errors.Join(erase(tx, databaseTable, d.ID), erase(tx, serverTable, d.ID), erase(tx, trackTable, d.ID)); err != nil {
+			return err
+		}
+		return cp.record(tx, platform("loop"), "database", &d.Meta, "removed", "its server and data are gone")
+	})
 }

@@ -1,13 +1,11 @@
 package controlplane
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"strings"
-	"sync"
 	"time"
 
 	"nuage/api"
@@ -30,8 +28,13 @@ func (cp *ControlPlane) deploySteps(ctx context.Context, w *world) {
 		if r, ok := w.releases[releaseKey(a.ID, a.Status.Target)]; ok {
 			cp.deployStep(ctx, w, a, r)
 		}
-		if d, ok := w.drains[a.ID]; ok && cp.drained(w, a, d) {
-			cp.loop.dispatch(ctx, a.ID+"/drain", time.Minute, func(context.Context) error { return cp.endDrain(a, d) })
+		for _, d := range w.drains[a.ID] {
+			if cp.drained(a, d) {
+				cp.loop.dispatch(ctx, releaseKey(a.ID, d.Release)+"/drain", time.Minute, func(context.Context) error { return cp.endDrain(a, d) })
+			}
+		}
+		if old := w.oldImages(a); len(old) > 0 {
+			cp.loop.dispatch(ctx, a.ID+"/images", time.Minute, func(ctx context.Context) error { return cp.dropImages(ctx, a, old) })
 		}
 	}
 }
@@ -47,7 +50,7 @@ func (cp *ControlPlane) deployStep(ctx context.Context, w *world, a api.App, r r
 	case over:
 		cp.loop.dispatch(ctx, key, time.Minute, func(ctx context.Context) error { return cp.failDeploy(ctx, a, r, why, cp.lastLines(ctx, w, a, r)) })
 	case w.healthy(a, r):
-		cp.loop.dispatch(ctx, key, time.Minute, func(context.Context) error { return cp.switchOver(w, a, r) })
+		cp.loop.dispatch(ctx, key, time.Minute, func(context.Context) error { return cp.switchOver(a, r) })
 	}
 }
 
@@ -80,7 +83,11 @@ func (cp *ControlPlane) deployFailed(w *world, a api.App, r release) (why string
 			last = reason
 		}
 	}
-	if r.Since.IsZero() || cp.Now().Sub(r.Since) < limit {
+	since := r.Since
+	if steady := cp.loop.steadySince(); steady.After(since) { // nobody could have seen it come up before
+		since = steady
+	}
+	if cp.Now().Sub(since) < limit {
 		return "", false
 	}
 	return fmt.Sprintf("no healthy replica on port %d within %s: %s", r.Spec.Port, limit, last), true
@@ -96,19 +103,27 @@ func (cp *ControlPlane) findOrBuild(ctx context.Context, a api.App, r release) e
 	if err != nil {
 		return cp.failDeploy(ctx, a, r, err.Error(), log.lines())
 	}
-	return cp.Store.Update(func(tx *storage.Tx) error {
+	gone := false
+	err = cp.Store.Update(func(tx *storage.Tx) error {
+		now, err := releaseTable.Get(tx, releaseKey(a.ID, r.Number))
+		if gone = errors.Is(err, api.NotFound); err != nil {
+			return ignoreGone(err)
+		}
 		if tag != "" {
 			if err := cp.record(tx, platform("builder"), "app", &a.Meta, "build", fmt.Sprintf("release %d as image %s", r.Number, short(image.ID))); err != nil {
 				return err
 			}
 		}
-		now, err := releaseTable.Get(tx, releaseKey(a.ID, r.Number))
-		if err != nil || now.State != building {
-			return ignoreGone(err)
+		now.Image, now.Tag = image.ID, tag // kept for a superseded one too: oldImages finds it
+		if now.State == building {
+			now.State, now.Reason, now.Since = deploying, "starting its replicas", cp.Now().UTC()
 		}
-		now.Image, now.Tag, now.State, now.Reason, now.Since = image.ID, tag, deploying, "starting its replicas", cp.Now().UTC()
 		return releaseTable.Put(tx, now)
 	})
+	if err == nil && gone && tag != "" {
+		return cp.Engine.(compute.Images).RemoveImage(ctx, tag)
+	}
+	return err
 }
 
 func short(id string) string {
@@ -158,17 +173,17 @@ func (cp *ControlPlane) failDeploy(_ context.Context, a api.App, r release, why 
 		if now.Status.Release != 0 {
 			now.Status.Reason = fmt.Sprintf("release %d serves; %s", now.Status.Release, now.Status.Reason)
 		}
-		now.Status.Generation = now.Generation
+		now.Status.Generation = max(now.Status.Generation, rel.Generation) // what was asked for since is under way still
 		return cp.record(tx, platform("deployer"), "app", &a.Meta, "deploy-failed", fmt.Sprintf("release %d: %s", r.Number, clip(why)))
 	})
 }
 
 // switchOver makes a release the one that serves; the one before ends its requests.
-func (cp *ControlPlane) switchOver(w *world, a api.App, r release) error {
+func (cp *ControlPlane) switchOver(a api.App, r release) error {
 	return cp.finishDeploy(a, r, func(tx *storage.Tx, now *api.App, rel *release) error {
-		rel.State, rel.Reason = serving, "serves"
+		rel.State, rel.Reason, rel.Served = serving, "serves", true
 		if old := now.Status.Release; old != 0 {
-			if err := cp.retireRelease(tx, a, w.releases[releaseKey(a.ID, old)]); err != nil {
+			if err := cp.retireRelease(tx, a, old); err != nil {
 				return err
 			}
 		}
@@ -177,8 +192,12 @@ func (cp *ControlPlane) switchOver(w *world, a api.App, r release) error {
 	})
 }
 
-func (cp *ControlPlane) retireRelease(tx *storage.Tx, a api.App, old release) error {
-	old.State, old.Reason = superseded, wasServing
+func (cp *ControlPlane) retireRelease(tx *storage.Tx, a api.App, number int) error {
+	old, err := releaseTable.Get(tx, releaseKey(a.ID, number))
+	if err != nil {
+		return err
+	}
+	old.State, old.Reason = superseded, "served until the next release"
 	if err := releaseTable.Put(tx, old); err != nil {
 		return err
 	}
@@ -208,7 +227,7 @@ func (cp *ControlPlane) finishDeploy(a api.App, r release, fn func(*storage.Tx, 
 }
 
 // drained tells that the release before has no request in flight, or has had its time.
-func (cp *ControlPlane) drained(w *world, a api.App, d drain) bool {
+func (cp *ControlPlane) drained(a api.App, d drain) bool {
 	if cp.Now().Sub(d.Since) > drainDeadline {
 		return true
 	}
@@ -222,12 +241,8 @@ func (cp *ControlPlane) drained(w *world, a api.App, d drain) bool {
 
 func (cp *ControlPlane) endDrain(a api.App, d drain) error {
 	return cp.Store.Update(func(tx *storage.Tx) error {
-		now, err := drainTable.Get(tx, a.ID)
-		if err != nil || now.Release != d.Release {
+		if err := drainTable.Delete(tx, releaseKey(a.ID, d.Release)); err != nil {
 			return ignoreGone(err)
-		}
-		if err := drainTable.Delete(tx, a.ID); err != nil {
-			return err
 		}
 		return cp.record(tx, platform("edge"), "app", &a.Meta, "drain", fmt.Sprintf("release %d ended its requests", d.Release))
 	})
@@ -300,60 +315,4 @@ func (cp *ControlPlane) lastLines(ctx context.Context, w *world, a api.App, r re
 		return log.lines()
 	}
 	return nil
-}
-
-// dropDatabase removes the data of a deleted database, which its owner asked for, and forgets it.
-func (cp *ControlPlane) dropDatabase(ctx context.Context, d api.Database, volume string) error {
-	if volumes, ok := cp.Engine.(compute.Volumes); ok && volume != "" {
-		if err := volumes.RemoveVolume(ctx, volume); err != nil {
-			return err
-		}
-	}
-	return cp.Store.Update(func(tx *storage.Tx) error {
-		if err := errors.Join(erase(tx, databaseTable, d.ID), erase(tx, serverTable, d.ID), erase(tx, trackTable, d.ID)); err != nil {
-			return err
-		}
-		return cp.record(tx, platform("loop"), "database", &d.Meta, "removed", "its server and data are gone")
-	})
-}
-
-// tail keeps the last lines written to it.
-type tail struct {
-	mu   sync.Mutex
-	rest []byte
-	kept []string
-}
-
-const tailLines = 20
-
-func (t *tail) Write(p []byte) (int, error) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.rest = append(t.rest, p...)
-	for {
-		i := bytes.IndexByte(t.rest, '\n')
-		if i < 0 {
-			return len(p), nil
-		}
-		t.add(string(t.rest[:i]))
-		t.rest = t.rest[i+1:]
-	}
-}
-
-func (t *tail) add(line string) {
-	if line = strings.TrimRight(line, "\r"); strings.TrimSpace(line) == "" {
-		return
-	}
-	t.kept = append(t.kept, line)
-	if len(t.kept) > tailLines {
-		t.kept = t.kept[1:]
-	}
-}
-
-func (t *tail) lines() []string {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.add(string(t.rest))
-	t.rest = nil
-	return append([]string{}, t.kept...)
 }

@@ -31,6 +31,7 @@ type loop struct {
 	abouts   map[string]string // by key: what exactly was asked for; something else is tried at once
 	held     time.Time         // when the first of the programs held back may start; zero: none
 	ready    error             // nil after a pass that went well
+	steady   time.Time         // since when ready is nil
 	halted   bool              // shutting down: nothing is started any more
 	seen     map[[2]string]int // workloads by kind and state, of the last pass
 	cancel   context.CancelFunc
@@ -142,7 +143,17 @@ func (l *loop) pass(ctx context.Context) time.Duration {
 func (l *loop) setReady(err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if l.ready != nil && err == nil {
+		l.steady = l.cp.Now()
+	}
 	l.ready = err
+}
+
+// steadySince is since when passes have gone well without a break.
+func (l *loop) steadySince() time.Time {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.steady
 }
 
 // engine describes the engine as it was when the loop began; the zero Info before that.

@@ -66,10 +66,13 @@ func (w *world) whole(a api.App) bool {
 // live numbers the releases of an app that have replicas: the one that serves, the one being deployed, the one being drained.
 func (w *world) live(a api.App) []int {
 	var out []int
-	for _, n := range []int{a.Status.Release, a.Status.Target, w.drains[a.ID].Release} {
+	for _, n := range []int{a.Status.Release, a.Status.Target} {
 		if n != 0 {
 			out = append(out, n)
 		}
+	}
+	for _, d := range w.drains[a.ID] {
+		out = append(out, d.Release)
 	}
 	return out
 }

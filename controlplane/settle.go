@@ -124,7 +124,10 @@ func (cp *ControlPlane) dropApp(w *world, a api.App) error {
 		for _, t := range w.by.tracks[a.ID] {
 			errs = append(errs, erase(tx, trackTable, t.ID))
 		}
-		errs = append(errs, erase(tx, drainTable, a.ID), erase(tx, appTable, a.ID))
+		for _, d := range w.drains[a.ID] {
+			errs = append(errs, erase(tx, drainTable, releaseKey(a.ID, d.Release)))
+		}
+		errs = append(errs, erase(tx, appTable, a.ID))
 		if err := errors.Join(errs...); err != nil {
 			return err
 		}

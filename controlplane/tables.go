@@ -34,8 +34,10 @@ type server struct {
 type release struct {
 	App string `json:"app"` // id
 	api.Release
-	Tag   string    `json:"tag,omitempty"` // of an image that we built
-	Since time.Time `json:"since"`         // when its image was there: the deadline counts from it
+	Generation int64     `json:"generation"`       // of the app when the release was made
+	Tag        string    `json:"tag,omitempty"`    // of an image that we built
+	Since      time.Time `json:"since"`            // when its image was there: the deadline counts from it
+	Served     bool      `json:"served,omitempty"` // requests went to it once
 }
 
 func releaseKey(app string, number int) string { return app + "/" + pad(number) }
@@ -125,7 +127,7 @@ var (
 	cursorTable  = storage.NewTable("cursors", func(c *cursor) string { return c.ID })
 	serverTable  = storage.NewTable("servers", func(s *server) string { return s.ID })
 	releaseTable = storage.NewTable("releases", func(r *release) string { return releaseKey(r.App, r.Number) })
-	drainTable   = storage.NewTable("drains", func(d *drain) string { return d.App })
+	drainTable   = storage.NewTable("drains", func(d *drain) string { return releaseKey(d.App, d.Release) })
 	trackTable   = storage.NewTable("tracks", func(t *track) string { return t.ID })
 	runTable     = storage.NewTable("runs", func(r *run) string { return r.Key })
 	replayTable  = storage.NewTable("replays", func(r *replay) string { return r.Key })

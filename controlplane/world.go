@@ -21,7 +21,7 @@ type world struct {
 	machines  map[string]machine // by id
 	apps      []api.App
 	releases  map[string]release // by releaseKey
-	drains    map[string]drain   // by app
+	drains    map[string][]drain // by app, oldest first
 	databases []api.Database
 	servers   map[string]server // by id
 	logins    map[string]login  // by database id
@@ -49,7 +49,7 @@ type world struct {
 func (cp *ControlPlane) read() (*world, error) {
 	w := &world{
 		projects: map[string]api.Project{}, keys: map[string]api.Key{}, groups: map[string]api.SecurityGroup{}, machines: map[string]machine{},
-		releases: map[string]release{}, drains: map[string]drain{}, servers: map[string]server{}, logins: map[string]login{},
+		releases: map[string]release{}, drains: map[string][]drain{}, servers: map[string]server{}, logins: map[string]login{},
 		tracks: map[string]track{}, runs: map[string]run{}, damaged: map[string]bool{}, lostRuns: map[string]bool{},
 	}
 	err := cp.Store.View(func(tx *storage.Tx) error {
@@ -67,7 +67,9 @@ func (cp *ControlPlane) read() (*world, error) {
 			func() error {
 				return index(tx, releaseTable, w.releases, func(r release) string { return releaseKey(r.App, r.Number) })
 			},
-			func() error { return index(tx, drainTable, w.drains, func(d drain) string { return d.App }) },
+			func() error {
+				return drainTable.Each(tx, "", func(d drain) error { w.drains[d.App] = append(w.drains[d.App], d); return nil })
+			},
 			func() error { return all(tx, databaseTable, &w.databases) },
 			func() error { return index(tx, serverTable, w.servers, func(s server) string { return s.ID }) },
 			func() error { return all(tx, functionTable, &w.functions) },
