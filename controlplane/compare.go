@@ -38,7 +38,7 @@ func (c comparisons) Compare(ctx context.Context, project string, names []string
 	if err != nil {
 		return out, err
 	}
-	works, figures, err := c.recorded(project)
+	works, figures, err := c.recorded(w.projects[project])
 	if err != nil {
 		return out, err
 	}
@@ -52,15 +52,15 @@ func (c comparisons) Compare(ctx context.Context, project string, names []string
 		}
 		out.Layers = append(out.Layers, row)
 	}
-	out.Measures, err = c.measures(subjects, works, figures)
+	out.Measures, err = c.measures(w, subjects, works, figures)
 	return out, err
 }
 
-// recorded reads all activities and measurements of a project.
-func (c comparisons) recorded(project string) (works []api.Activity, figures []measured, err error) {
+// recorded reads all activities and measurements of a project, and none of an earlier one that had its name.
+func (c comparisons) recorded(project api.Project) (works []api.Activity, figures []measured, err error) {
 	err = c.cp.Store.View(func(tx *storage.Tx) error {
 		err := activityLog.Each(tx, 0, 0, func(e storage.Entry[api.Activity]) error {
-			if e.Value.Project == project {
+			if e.Value.Project == project.Name && !e.Value.Time.Before(project.CreatedAt) {
 				works = append(works, e.Value)
 			}
 			return nil
@@ -68,7 +68,12 @@ func (c comparisons) recorded(project string) (works []api.Activity, figures []m
 		if err != nil {
 			return err
 		}
-		return measureTable.Each(tx, project+"/", func(m measured) error { figures = append(figures, m); return nil })
+		return measureTable.Each(tx, project.Name+"/", func(m measured) error {
+			if !m.At.Before(project.CreatedAt) {
+				figures = append(figures, m)
+			}
+			return nil
+		})
 	})
 	return works, figures, err
 }
@@ -192,7 +197,7 @@ func published(layer api.Layer, model string) string {
 }
 
 // measures are the figures below the matrix: counted, computed from the bill, or measured from outside.
-func (c comparisons) measures(subjects []subject, works []api.Activity, stored []measured) ([]api.Measure, error) {
+func (c comparisons) measures(w *world, subjects []subject, works []api.Activity, stored []measured) ([]api.Measure, error) {
 	steps := api.Measure{Name: "steps by the customer", Unit: "count", Values: map[string]string{}}
 	platform := api.Measure{Name: "steps by the platform", Unit: "count", Values: map[string]string{}}
 	minutes := api.Measure{Name: "customer's first to last step", Unit: "s", Values: map[string]string{}}
@@ -202,7 +207,7 @@ func (c comparisons) measures(subjects []subject, works []api.Activity, stored [
 	}
 	out := []api.Measure{steps, platform, minutes}
 	out = append(out, measurements(subjects, stored)...)
-	cost, err := c.cost(subjects)
+	cost, err := c.cost(w, subjects)
 	return append(out, cost), err
 }
 
@@ -245,9 +250,10 @@ func measurements(subjects []subject, stored []measured) []api.Measure {
 	return out
 }
 
-// cost is what each subject has cost in this period so far, its databases included.
-func (c comparisons) cost(subjects []subject) (api.Measure, error) {
+// cost is what each subject has cost in this period so far, its databases included; what had its name before is not.
+func (c comparisons) cost(w *world, subjects []subject) (api.Measure, error) {
 	out := api.Measure{Name: "cost so far", Unit: "USD", Values: map[string]string{}}
+	there := w.ids()
 	for _, s := range subjects {
 		bill, err := c.cp.bill(api.BillQuery{Project: s.meta.Project})
 		if err != nil {
@@ -255,7 +261,7 @@ func (c comparisons) cost(subjects []subject) (api.Measure, error) {
 		}
 		var costs []string
 		for _, l := range bill.Lines {
-			if s.own[strings.TrimSuffix(l.Service, "s")+"/"+l.Resource] {
+			if there[l.ResourceID] && s.own[strings.TrimSuffix(l.Service, "s")+"/"+l.Resource] {
 				costs = append(costs, l.Cost)
 			}
 		}
@@ -264,6 +270,24 @@ func (c comparisons) cost(subjects []subject) (api.Measure, error) {
 		}
 	}
 	return out, nil
+}
+
+// ids are the ids of all that is on a bill and is still there.
+func (w *world) ids() map[string]bool {
+	ids := map[string]bool{}
+	for _, i := range w.instances {
+		ids[i.ID] = true
+	}
+	for _, a := range w.apps {
+		ids[a.ID] = true
+	}
+	for _, d := range w.databases {
+		ids[d.ID] = true
+	}
+	for _, f := range w.functions {
+		ids[f.ID] = true
+	}
+	return ids
 }
 
 var decimalNumber = regexp.MustCompile(`^[0-9]{1,12}(\.[0-9]{1,9})?$`)

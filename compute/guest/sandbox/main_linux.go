@@ -10,7 +10,6 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
-	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -59,7 +58,7 @@ func run(args, environ []string) error {
 	if err != nil {
 		return err
 	}
-	server := &http.Server{Handler: sup.api.handler(), ReadHeaderTimeout: time.Minute}
+	server := &http.Server{Handler: sup.api.handler()} // no time-outs: a runtime connects long before its function is known
 	go func() { sup.fail(server.Serve(api)) }()
 	return sup.serve(control)
 }
