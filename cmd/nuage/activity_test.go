@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -13,17 +14,22 @@ import (
 
 // diary is a record that grows: each List answers what it has after the cursor, at most one entry at a time.
 type diary struct {
+	mu      sync.Mutex
 	entries []api.Activity
 	last    api.ActivityQuery
 }
 
 func (d *diary) add(actor api.ActorKind, verb string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
 	n := len(d.entries) + 1
 	d.entries = append(d.entries, api.Activity{ID: fmt.Sprintf("act-%d", n), Time: time.Date(2026, 1, 2, 3, 4, n, 0, time.UTC),
 		Actor: api.Actor{Kind: actor, Name: "somebody"}, Layer: api.LayerRuntime, Model: "iaas", Noun: "instance", Resource: "vm", Verb: verb, Detail: "two\nlines\x1b[31m"})
 }
 
 func (d *diary) List(_ context.Context, q api.ActivityQuery) (api.List[api.Activity], error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
 	d.last = q
 	for i, a := range d.entries {
 		if a.ID > q.After {
