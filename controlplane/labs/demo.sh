@@ -10,7 +10,7 @@ export PATH=$PWD/bin:$PATH NUAGE_PROJECT=demo
 unset NUAGE_URL NUAGE_TOKEN
 
 readonly samples=controlplane/labs/guestbook
-readonly notice=3 # seconds until the customer of a machine sees that their program is gone
+readonly watch=2 # seconds between two looks of the customer at their program on the machine
 work=$(mktemp -d)
 readonly work
 background= # pid of a measurement under way
@@ -260,8 +260,8 @@ killer() {
 kills() {
 	chapter "4. A crash: the process, the app's container and the function's container are killed from outside"
 	if [ -n "$iaas_serves" ]; then
-		say "On the machine nobody starts the process again but the customer. Here they notice after $notice seconds, which is quick for a person, and log in; both are in the figure."
-		recover guestbook-vm "$vm_url" "$(killer); sleep $notice; nuage ssh guestbook-vm -- service guestbook start"
+		say "On the machine nobody starts the process again but the customer. Here they watch it with a loop that asks every $watch seconds, and log in when it does not answer; a person without such a loop needs longer."
+		recover guestbook-vm "$vm_url" "(while curl -fs $vm_url >/dev/null; do sleep $watch; done; nuage ssh guestbook-vm -- service guestbook start) & sleep 1; $(killer); wait"
 	fi
 	if ! command -v docker >/dev/null; then
 		say "There is no docker command here, so the containers of the app and of the function are not killed."
