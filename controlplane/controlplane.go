@@ -6,6 +6,7 @@ import (
 	"context"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -54,6 +55,7 @@ type ControlPlane struct {
 	networks  *set // ids of networks that are there
 	helpers   *set // one-off containers in use
 	inService *inService
+	readings  atomic.Uint64 // of the store in one picture
 	undo      []func()
 }
 

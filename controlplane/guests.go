@@ -32,8 +32,10 @@ type guest struct {
 	cancel   context.CancelFunc
 	changed  chan struct{} // a new config is there
 
+	order  sync.Mutex // one hand-over at a time, so that the newest is the last
 	mu     sync.Mutex
 	meta   api.Meta
+	read   uint64 // number of the world that config is from
 	config link.Config
 	client *link.Client // nil while not connected
 	state  guestState
@@ -79,7 +81,7 @@ func (g *guests) sync(ctx context.Context, w *world) {
 			continue
 		}
 		running[i.ID] = true
-		g.ensure(ctx, attacher, i, o.Engine+o.StartedAt.String(), config)
+		g.ensure(ctx, attacher, i, w.number, o.Engine+o.StartedAt.String(), config)
 	}
 	for id := range g.states() {
 		if !running[id] {
@@ -119,32 +121,44 @@ func (cp *ControlPlane) guestConfig(w *world, i api.Instance, deny []string) (li
 }
 
 // ensure opens the link of an instance, or tells it a new configuration. boot is another one after each start.
-func (g *guests) ensure(ctx context.Context, attacher compute.Attacher, i api.Instance, boot string, config link.Config) {
+func (g *guests) ensure(ctx context.Context, attacher compute.Attacher, i api.Instance, read uint64, boot string, config link.Config) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	one := g.open[i.ID]
 	if one != nil && one.boot == boot {
-		one.tell(config)
+		if one.take(read, config) {
+			one.tell()
+		}
 		return
 	}
 	if one != nil {
 		one.cancel()
 	}
 	ctx, cancel := context.WithCancel(ctx)
-	one = &guest{id: i.ID, boot: boot, cancel: cancel, changed: make(chan struct{}, 1), meta: i.Meta, config: config}
+	one = &guest{id: i.ID, boot: boot, cancel: cancel, changed: make(chan struct{}, 1), meta: i.Meta, read: read, config: config}
 	g.open[i.ID] = one
 	g.wg.Go(func() { g.keep(ctx, attacher, one) })
 }
 
-// tell hands over a configuration if it is another one. What was decided at boot stays.
-func (one *guest) tell(config link.Config) {
+// take keeps a configuration and reports whether it is another one. What was decided at boot stays, and what was read
+// before the one that is there is not taken.
+func (one *guest) take(read uint64, config link.Config) bool {
 	one.mu.Lock()
 	defer one.mu.Unlock()
+	if read < one.read {
+		return false
+	}
+	one.read = read
 	config.RunUserData = one.config.RunUserData
 	if reflect.DeepEqual(one.config, config) {
-		return
+		return false
 	}
 	one.config = config
+	return true
+}
+
+// tell has the link hand over the configuration.
+func (one *guest) tell() {
 	select {
 	case one.changed <- struct{}{}:
 	default:
@@ -243,15 +257,56 @@ func (one *guest) connect(c *link.Client) {
 }
 
 func (g *guests) configure(ctx context.Context, one *guest, client *link.Client) error {
-	one.mu.Lock()
-	config := one.config
-	one.mu.Unlock()
 	ctx, cancel := context.WithTimeout(ctx, 15*time.Second)
 	defer cancel()
-	if err := client.Configure(ctx, config); err != nil {
+	if err := one.handOver(ctx, client); err != nil {
 		return err
 	}
 	return g.observe(ctx, one, client)
+}
+
+func (one *guest) handOver(ctx context.Context, client *link.Client) error {
+	one.order.Lock()
+	defer one.order.Unlock()
+	one.mu.Lock()
+	config := one.config
+	one.mu.Unlock()
+	return client.Configure(ctx, config)
+}
+
+// promptly is how long a change of rules waits for machines to take it; those that are slower get it all the same.
+const promptly = 2 * time.Second
+
+// refresh hands over what changed without waiting for a pass, and returns when it is in force.
+func (g *guests) refresh(ctx context.Context, w *world) {
+	ctx, cancel := context.WithTimeout(ctx, promptly)
+	defer cancel()
+	deny := hostAddresses()
+	var all sync.WaitGroup
+	defer all.Wait()
+	for _, i := range w.instances {
+		g.mu.Lock()
+		one := g.open[i.ID]
+		g.mu.Unlock()
+		if one == nil {
+			continue
+		}
+		config, err := g.cp.guestConfig(w, i, deny)
+		if err != nil || !one.take(w.number, config) { // an error is logged by the next pass
+			continue
+		}
+		all.Go(func() { g.hurry(ctx, one) })
+	}
+}
+
+// hurry hands over now; where that fails, the link does it when it can.
+func (g *guests) hurry(ctx context.Context, one *guest) {
+	one.mu.Lock()
+	client := one.client
+	one.mu.Unlock()
+	if client == nil || one.handOver(ctx, client) != nil {
+		one.tell()
+	}
 }
 
 // observe reads the machine's state, stores how user data ended, and wakes the loop where something changed.

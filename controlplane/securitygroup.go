@@ -18,7 +18,18 @@ func (cp *ControlPlane) securityGroups() resource[api.SecurityGroup, api.Securit
 		check:  checkGroup,
 		admit:  admitGroup,
 		retire: cp.retireGroup,
+		done:   cp.groupChanged,
 	}
+}
+
+// groupChanged hands the rules to the machines at once: when the change is answered they are in force.
+func (cp *ControlPlane) groupChanged(ctx context.Context, g *api.SecurityGroup) {
+	w, err := cp.read()
+	if err != nil {
+		cp.log.Warn("rules are left to the next pass", "group", g.Name, "error", err)
+		return
+	}
+	cp.guests.refresh(context.WithoutCancel(ctx), w)
 }
 
 func checkGroup(_ context.Context, _, next *api.SecurityGroup) error {

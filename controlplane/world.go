@@ -14,6 +14,7 @@ import (
 // world is everything one pass of the loop knows: the store in one picture, the engine's list, and what guests, health
 // checks and earlier steps say. Plans and statuses are functions of it.
 type world struct {
+	number    uint64                 // grows with each reading
 	projects  map[string]api.Project // by name
 	keys      map[string]api.Key     // by project/name
 	groups    map[string]api.SecurityGroup
@@ -48,7 +49,7 @@ type world struct {
 // read fills the world from the store.
 func (cp *ControlPlane) read() (*world, error) {
 	w := &world{
-		projects: map[string]api.Project{}, keys: map[string]api.Key{}, groups: map[string]api.SecurityGroup{}, machines: map[string]machine{},
+		number: cp.readings.Add(1), projects: map[string]api.Project{}, keys: map[string]api.Key{}, groups: map[string]api.SecurityGroup{}, machines: map[string]machine{},
 		releases: map[string]release{}, drains: map[string][]drain{}, servers: map[string]server{}, logins: map[string]login{},
 		tracks: map[string]track{}, runs: map[string]run{}, damaged: map[string]bool{}, lostRuns: map[string]bool{},
 	}
