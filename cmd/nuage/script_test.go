@@ -30,7 +30,7 @@ func TestMain(m *testing.M) {
 //	exits N CMD ARGS...    runs a command that must exit with status N
 //	capture NAME REGEXP    sets an environment variable to the first group found in the last stdout
 //	unhex FROM TO          writes a binary file from hex digits; # begins a comment
-//	get URL                fetches a page; its status and body are the new stdout
+//	get STATUS URL         fetches a page until it has that status, for 5 s; its body is the new stdout
 //	killed                 kills the home's cloud, as a crash does
 //	awaits CMD ARGS...     runs a command again and again until it succeeds
 func TestScripts(t *testing.T) {
@@ -112,17 +112,24 @@ func scriptUnhex(ts *testscript.TestScript, neg bool, args []string) {
 }
 
 func scriptGet(ts *testscript.TestScript, neg bool, args []string) {
-	if neg || len(args) != 1 {
-		ts.Fatalf("usage: get URL")
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: get STATUS URL")
 	}
 	c := http.Client{Transport: &http.Transport{DialContext: dialLocalhost, DisableKeepAlives: true}, Timeout: 10 * time.Second}
-	resp, err := c.Get(args[0])
-	ts.Check(err)
-	defer resp.Body.Close()
-	body, err := io.ReadAll(resp.Body)
-	ts.Check(err)
-	_, err = io.WriteString(ts.Stdout(), resp.Status+"\n"+strings.TrimSpace(string(body))+"\n")
-	ts.Check(err)
+	for end := time.Now().Add(5 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+		resp, err := c.Get(args[1])
+		ts.Check(err)
+		body, err := io.ReadAll(resp.Body)
+		ts.Check(errors.Join(err, resp.Body.Close()))
+		if strconv.Itoa(resp.StatusCode) == args[0] {
+			_, err := io.WriteString(ts.Stdout(), strings.TrimSpace(string(body))+"\n")
+			ts.Check(err)
+			return
+		}
+		if time.Now().After(end) {
+			ts.Fatalf("it answers %s, want %s: %s", resp.Status, args[0], body)
+		}
+	}
 }
 
 func scriptKilled(ts *testscript.TestScript, neg bool, args []string) {
