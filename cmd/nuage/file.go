@@ -16,6 +16,15 @@ func writeFile(path string, data []byte, mode os.FileMode) error {
 	})
 }
 
+// writeNewFile makes the file at path, whole at once. fs.ErrExist: it is there.
+func writeNewFile(path string, data []byte, mode os.FileMode) error {
+	part := path + "." + newID("part")
+	if err := writeFile(part, data, mode); err != nil {
+		return err
+	}
+	return errors.Join(os.Link(part, path), os.Remove(part))
+}
+
 // writeFrom is writeFile for content that fill writes. When fill fails, the file at path is untouched.
 func writeFrom(path string, mode os.FileMode, fill func(io.Writer) error) error {
 	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")

@@ -189,7 +189,13 @@ func testDatabaseSurvives(t *testing.T, c *liveCloud) {
 			return err
 		})
 	}
-	now := show[api.Database](t, c, "database", "notes")
+	var now api.Database
+	eventually(t, 10*time.Second, "the database shows that it runs", func() error {
+		if now = show[api.Database](t, c, "database", "notes"); now.Status.Phase != api.Running {
+			return fmt.Errorf("it is %s (%s)", now.Status.Phase, now.Status.Reason)
+		}
+		return nil
+	})
 	if now.Status.InternalHost != db.Status.InternalHost || now.Status.Host != db.Status.Host || now.Status.Restarts < 2 {
 		t.Errorf("it was at %s and %s, now %s and %s, brought back %d times", db.Status.Host, db.Status.InternalHost, now.Status.Host, now.Status.InternalHost, now.Status.Restarts)
 	}

@@ -13,6 +13,7 @@ import (
 func testHealing(t *testing.T, c *liveCloud) {
 	together(t, map[string]func(*testing.T){
 		"instance": func(t *testing.T) { c.do(t, "instance", "create", "phoenix", "--image", "tiny", "--type", "nano") },
+		"database": func(t *testing.T) { c.do(t, "database", "create", "vault", "--size", "nano") },
 		"app": func(t *testing.T) {
 			c.do(t, "app", "deploy", "twins", "--source", rowsApp, "--health", "/health", "--size", "nano", "--scale", "2")
 		},

@@ -16,6 +16,7 @@ func testBadInput(t *testing.T, c *liveCloud) {
 	c.do(t, "project", "create", "strict")
 	as := func(args ...string) []string { return append([]string{"--project", "strict"}, args...) }
 	c.do(t, as("security-group", "create", "taken")...)
+	c.do(t, as("key", "create", "default")...)
 	before := c.inventory(t)
 	t.Run("cli", func(t *testing.T) {
 		for _, bad := range badLines(t) {
@@ -125,11 +126,11 @@ func badLines(t *testing.T) []badLine {
 		{[]string{"database", "create", "db", "--engine", "oracle"}, 2, "oracle"},
 		{[]string{"database", "create", "db", "--storage", "1B"}, 1, "64 MiB"},
 		{[]string{"database", "psql", "nothere"}, 1, `"nothere"`},
-		{[]string{"function", "deploy", "fn", "--runtime", "wasm", "--source", at("no.wasm")}, 1, "wasm"},
-		{[]string{"function", "deploy", "fn", "--runtime", "wasm", "--source", at("half.wasm")}, 1, "wasm"},
+		{[]string{"function", "deploy", "fn", "--runtime", "wasm", "--source", at("no.wasm")}, 1, "no WebAssembly module"},
+		{[]string{"function", "deploy", "fn", "--runtime", "wasm", "--source", at("half.wasm")}, 1, "no WebAssembly module"},
 		{[]string{"function", "deploy", "fn", "--runtime", "cobol", "--source", at("no.wasm")}, 2, "cobol"},
 		{[]string{"function", "deploy", "fn", "--runtime", "wasm", "--source", greeting, "--memory", "7"}, 1, "128"},
-		{[]string{"function", "deploy", "fn", "--runtime", "wasm", "--source", greeting, "--timeout", "16m"}, 1, "time-out"},
+		{[]string{"function", "deploy", "fn", "--runtime", "wasm", "--source", greeting, "--timeout", "16m"}, 1, "timeoutMs"},
 		{[]string{"function", "invoke", "nothere"}, 1, `"nothere"`},
 		{[]string{"trigger", "create", "web", "--function", "nothere", "--http"}, 1, `"nothere"`},
 		{[]string{"--project", "nowhere", "instance", "list"}, 1, `"nowhere"`},
@@ -165,7 +166,7 @@ func badRequests() []badRequest {
 		{"DELETE", "instances/nothere", "", ``, 404, api.NotFound},
 		{"PATCH", "instances", "", ``, 405, api.Invalid},
 		{"GET", "planets", "", ``, 404, api.NotFound},
-		{"POST", "security-groups", "", `{"name":"taken","spec":{}}`, 409, api.Conflict},
+		{"POST", "security-groups", "", `{"name":"taken","spec":{"rules":[]}}`, 409, api.Conflict},
 		{"POST", "apps", "", `{"name":"web","spec":{"image":"a","source":"src-1"}}`, 400, api.Invalid},
 		{"POST", "apps", "", `{"name":"web","spec":{"source":"src-1"}}`, 400, api.Invalid},
 		{"POST", "apps", "", `{"name":"web","spec":{"source":"src-` + strings.Repeat("0", 64) + `"}}`, 404, api.NotFound},

@@ -137,7 +137,13 @@ func (c *cli) makeKey(project, name string) (public string, err error) {
 	}
 	private, public, err := keyPair("nuage " + project + " " + name)
 	if err == nil {
-		err = errors.Join(writeFile(path, private, 0o600), writeFile(path+".pub", []byte(public), 0o644))
+		err = writeNewFile(path, private, 0o600)
+	}
+	if errors.Is(err, fs.ErrExist) { // another command was quicker
+		return publicHalf(path)
+	}
+	if err == nil {
+		err = writeFile(path+".pub", []byte(public), 0o644)
 	}
 	if err != nil {
 		return "", api.Errorf(api.Unavailable, "cannot make key %q: %w", name, err)
@@ -194,7 +200,13 @@ func (c *cli) ensureDefaultKey(ctx context.Context, s session) error {
 		return err
 	}
 	_, err = c.keys().create(ctx, c, s, defaultKey, api.KeySpec{PublicKey: strings.TrimSpace(public)})
-	return err
+	if !errors.Is(err, api.Conflict) {
+		return err
+	}
+	if key, err = s.cloud.Keys.Get(ctx, s.project, defaultKey); err != nil { // another command was quicker
+		return err
+	}
+	return samePublic(path, key)
 }
 
 // samePublic makes sure that the private key at path belongs to the cloud's key.
