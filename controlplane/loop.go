@@ -18,13 +18,15 @@ const (
 // loop makes the world as the store says: one pass after another, each comparing everything. Steps run beside the
 // passes, one in flight a key, with a back-off of their own.
 type loop struct {
-	cp    *ControlPlane
-	wakes chan struct{}
+	cp     *ControlPlane
+	wakes  chan struct{}
+	passed *broadcast // after each pass
 
 	mu       sync.Mutex
 	info     compute.Info // of the engine, asked once before the first pass
 	inFlight map[string]bool
 	passes   uint64            // how many have begun
+	finished uint64            // number of the pass finished last
 	ended    map[string]uint64 // by key: the pass in which a step ended; that pass may have read the world before
 	failing  map[string]trouble
 	asked    map[string]bool   // keys that this pass has something to do for
@@ -39,7 +41,7 @@ type loop struct {
 }
 
 func newLoop(cp *ControlPlane) *loop {
-	return &loop{cp: cp, wakes: make(chan struct{}, 1), inFlight: map[string]bool{}, ended: map[string]uint64{}, failing: map[string]trouble{},
+	return &loop{cp: cp, passed: newBroadcast(), wakes: make(chan struct{}, 1), inFlight: map[string]bool{}, ended: map[string]uint64{}, failing: map[string]trouble{},
 		asked: map[string]bool{}, abouts: map[string]string{}, cancel: func() {},
 		ready: api.Errorf(api.Unavailable, "the first pass over all workloads is not done")}
 }
@@ -127,6 +129,7 @@ func rest(events <-chan compute.Event) <-chan compute.Event {
 func (l *loop) pass(ctx context.Context) time.Duration {
 	begin := time.Now()
 	l.begin()
+	defer l.end()
 	err := l.converge(ctx)
 	l.cp.metrics.pass(time.Since(begin), err)
 	if err != nil {
@@ -179,6 +182,46 @@ func (l *loop) meet(ctx context.Context) error {
 	defer l.mu.Unlock()
 	l.info = info
 	return nil
+}
+
+// end tells those who wait that a pass is done.
+func (l *loop) end() {
+	l.mu.Lock()
+	l.finished = l.passes
+	l.mu.Unlock()
+	l.passed.notify()
+}
+
+// catchUp waits until a pass has seen all that is stored now, promptly at most: then the edge routes by it.
+func (l *loop) catchUp(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, promptly)
+	defer cancel()
+	wanted := l.nextPass()
+	l.wake()
+	for {
+		passed := l.passed.next()
+		if l.isFinished(wanted) {
+			return
+		}
+		select {
+		case <-passed:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// nextPass is the number of the next pass to begin.
+func (l *loop) nextPass() uint64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.passes + 1
+}
+
+func (l *loop) isFinished(pass uint64) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.finished >= pass
 }
 
 func (l *loop) converge(ctx context.Context) error {

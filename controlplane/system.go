@@ -20,10 +20,28 @@ type system struct{ cp *ControlPlane }
 func (cp *ControlPlane) bootstrap(context.Context) error {
 	return cp.Store.Update(func(tx *storage.Tx) error {
 		if _, err := projectTable.GetBy(tx, "name", defaultProject); err == nil {
-			return nil
+			return cp.refreshURLs(tx)
 		}
 		_, err := cp.addProject(tx, platform("bootstrap"), defaultProject, api.ProjectSpec{Description: "the cloud's first project"})
 		return err
+	})
+}
+
+// refreshURLs writes the edge's address, which may be another one after a start, into what has a URL.
+func (cp *ControlPlane) refreshURLs(tx *storage.Tx) error {
+	err := appTable.Each(tx, "", func(a api.App) error {
+		a.Status.URL = cp.url(a.Name, a.Project, "app")
+		return appTable.Put(tx, a)
+	})
+	if err != nil {
+		return err
+	}
+	return triggerTable.Each(tx, "", func(t api.Trigger) error {
+		t.Status.URL = cp.url(t.Spec.Function, t.Project, "fn")
+		if err := cp.setFunctionURL(tx, &t, t.Status.URL); err != nil {
+			return ignoreGone(err)
+		}
+		return triggerTable.Put(tx, t)
 	})
 }
 

@@ -15,6 +15,7 @@ func (cp *ControlPlane) triggers() resource[api.Trigger, api.TriggerSpec] {
 		check:  checkTrigger,
 		admit:  cp.admitTrigger,
 		retire: func(tx *storage.Tx, t *api.Trigger) (bool, error) { return true, cp.setFunctionURL(tx, t, "") },
+		done:   func(ctx context.Context, _ *api.Trigger) { cp.loop.catchUp(ctx) },
 		verb: func(_, next *api.Trigger) (string, string) {
 			return "create", "HTTP calls function " + next.Spec.Function
 		},
