@@ -29,9 +29,7 @@ func (cp *ControlPlane) deploySteps(ctx context.Context, w *world) {
 			cp.deployStep(ctx, w, a, r)
 		}
 		for _, d := range w.drains[a.ID] {
-			if cp.drained(a, d) {
-				cp.loop.dispatch(ctx, releaseKey(a.ID, d.Release)+"/drain", time.Minute, func(context.Context) error { return cp.endDrain(a, d) })
-			}
+			cp.loop.dispatch(ctx, releaseKey(a.ID, d.Release)+"/drain", time.Minute, func(ctx context.Context) error { return cp.endDrain(ctx, a, d) })
 		}
 		if old := w.oldImages(a); len(old) > 0 {
 			cp.loop.dispatch(ctx, a.ID+"/images", time.Minute, func(ctx context.Context) error { return cp.dropImages(ctx, a, old) })
@@ -87,7 +85,8 @@ func (cp *ControlPlane) deployFailed(w *world, a api.App, r release) (why string
 	if steady := cp.loop.steadySince(); steady.After(since) { // nobody could have seen it come up before
 		since = steady
 	}
-	if cp.Now().Sub(since) < limit {
+	if end := since.Add(limit); cp.Now().Before(end) {
+		cp.loop.dueAt(end)
 		return "", false
 	}
 	return fmt.Sprintf("no healthy replica on port %d within %s: %s", r.Spec.Port, limit, last), true
@@ -226,20 +225,13 @@ func (cp *ControlPlane) finishDeploy(a api.App, r release, fn func(*storage.Tx, 
 	})
 }
 
-// drained tells that the release before has no request in flight, or has had its time.
-func (cp *ControlPlane) drained(a api.App, d drain) bool {
-	if cp.Now().Sub(d.Since) > drainDeadline {
-		return true
-	}
+// endDrain waits for the requests of the release before and lets it go.
+func (cp *ControlPlane) endDrain(ctx context.Context, a api.App, d drain) error {
 	for n := range *a.Spec.Replicas {
-		if cp.Edge.InFlight(replicaID(a.ID, d.Release, n)) > 0 {
-			return false
+		if err := cp.emptied(ctx, replicaID(a.ID, d.Release, n), d.Since); err != nil {
+			return err
 		}
 	}
-	return true
-}
-
-func (cp *ControlPlane) endDrain(a api.App, d drain) error {
 	return cp.Store.Update(func(tx *storage.Tx) error {
 		if err := drainTable.Delete(tx, releaseKey(a.ID, d.Release)); err != nil {
 			return ignoreGone(err)
@@ -252,7 +244,7 @@ func (cp *ControlPlane) endDrain(a api.App, d drain) error {
 // program has time to. With its app gone nothing is waited for.
 func (cp *ControlPlane) letGo(ctx context.Context, w *world, o compute.Observed) error {
 	if w.hasApp(o.Owner) {
-		if err := cp.emptied(ctx, o.ID); err != nil {
+		if err := cp.emptied(ctx, o.ID, cp.Now()); err != nil {
 			return err
 		}
 		if err := cp.Engine.Stop(ctx, o.ID, stopGrace); err != nil {
@@ -267,11 +259,11 @@ func (w *world) hasApp(id string) bool {
 	return ok && o.meta.DeletedAt == nil
 }
 
-// emptied waits until a replica has no request in flight, or has had its time.
-func (cp *ControlPlane) emptied(ctx context.Context, id string) error {
+// emptied waits until a replica has no request in flight, or has had its time to end them.
+func (cp *ControlPlane) emptied(ctx context.Context, id string, since time.Time) error {
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
-	for end := cp.Now().Add(drainDeadline); cp.Edge.InFlight(id) > 0 && cp.Now().Before(end); {
+	for end := since.Add(drainDeadline); cp.Edge.InFlight(id) > 0 && cp.Now().Before(end); {
 		select {
 		case <-tick.C:
 		case <-ctx.Done():

@@ -35,7 +35,7 @@ func (l *loop) begin() {
 	defer l.mu.Unlock()
 	clear(l.ended)
 	clear(l.asked)
-	l.held = time.Time{}
+	l.due = time.Time{}
 	l.passes++
 }
 
@@ -108,8 +108,8 @@ func (l *loop) nextTry() time.Duration {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	wait := resync
-	if !l.held.IsZero() {
-		wait = min(wait, max(10*time.Millisecond, l.held.Sub(l.cp.Now())))
+	if !l.due.IsZero() {
+		wait = min(wait, max(10*time.Millisecond, l.due.Sub(l.cp.Now())))
 	}
 	for _, t := range l.failing {
 		wait = min(wait, max(10*time.Millisecond, t.next.Sub(l.cp.Now())))
@@ -144,12 +144,17 @@ func (l *loop) hold(w *world, s step) bool {
 	if !l.cp.Now().Before(until) {
 		return false
 	}
+	l.dueAt(until)
+	return true
+}
+
+// dueAt has a pass made at a certain time, when something is due that no event will tell of.
+func (l *loop) dueAt(at time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.held.IsZero() || until.Before(l.held) {
-		l.held = until
+	if l.due.IsZero() || at.Before(l.due) {
+		l.due = at
 	}
-	return true
 }
 
 // forgive forgets the troubles with what nobody asks for any more.

@@ -31,7 +31,7 @@ type loop struct {
 	failing  map[string]trouble
 	asked    map[string]bool   // keys that this pass has something to do for
 	abouts   map[string]string // by key: what exactly was asked for; something else is tried at once
-	held     time.Time         // when the first of the programs held back may start; zero: none
+	due      time.Time         // when the first thing that this pass has to wait for is due; zero: nothing
 	ready    error             // nil after a pass that went well
 	steady   time.Time         // since when ready is nil
 	halted   bool              // shutting down: nothing is started any more
