@@ -62,13 +62,20 @@ func (e *Engine) ensureGuest(ctx context.Context, image string) error {
 	return nil
 }
 
+// guestCopier is the container through which the guest is copied, one a cloud: one that is there was left by a process
+// that was killed.
+const guestCopier = "guest"
+
 // fillGuest copies the binary into the volume unless it is there. What an interrupted copy left has another size.
 func (e *Engine) fillGuest(ctx context.Context, image string) (err error) {
+	if err := e.remove(ctx, e.name(guestCopier), guestCopier); err != nil {
+		return err
+	}
 	box, err := e.cli.ContainerCreate(ctx,
 		&container.Config{Image: image, Entrypoint: []string{guestPath}, Cmd: []string{}, Labels: map[string]string{
 			compute.LabelCloud: sharedness, compute.LabelKind: compute.KindHelper, compute.LabelTemplate: "", // over the image's
 		}},
-		&container.HostConfig{NetworkMode: "none", Mounts: []mount.Mount{e.guestMount(false)}}, nil, nil, "")
+		&container.HostConfig{NetworkMode: "none", Mounts: []mount.Mount{e.guestMount(false)}}, nil, nil, e.name(guestCopier))
 	if err != nil {
 		return failed(err, "copy the guest")
 	}

@@ -24,6 +24,7 @@ func (e *Engine) removeContainers(ctx context.Context) error {
 	}
 	var g errgroup.Group
 	g.SetLimit(inspections)
+	g.Go(func() error { return e.remove(ctx, e.name(guestCopier), guestCopier) })
 	for _, c := range all {
 		g.Go(func() error { return e.remove(ctx, c.ID, c.Labels[compute.LabelID]) })
 	}
