@@ -46,7 +46,7 @@ func (t tokens) Authenticate(ctx context.Context, secret string) (api.Actor, err
 	c := *t.c
 	c.token = secret
 	id, err := ask[api.Identity](ctx, &c, request{method: http.MethodGet, path: path("identity")})
-	return api.Actor{Kind: id.Kind, Name: id.Name, Project: id.Project}, err
+	return api.Actor(id), err
 }
 
 type activities struct{ c *conn }

@@ -45,5 +45,5 @@ func (f *face) revokeToken(ctx context.Context, in *tokenInput) (*nothing, error
 
 func (f *face) identity(ctx context.Context, _ *nothing) (*body[api.Identity], error) {
 	actor, _ := api.ActorFrom(ctx)
-	return &body[api.Identity]{api.Identity{Kind: actor.Kind, Name: actor.Name, Project: actor.Project}}, nil
+	return &body[api.Identity]{api.Identity(actor)}, nil
 }
