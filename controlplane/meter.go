@@ -67,15 +67,22 @@ func (cp *ControlPlane) settleRuns(w *world) []write {
 			if ok && n.Real.Equal(r.Real) { // the meter changed while it ran
 				n.Start = clock.At(w.at)
 			}
-			r = n
+			writes = append(writes, func(tx *storage.Tx) error { return runTable.Put(tx, n) })
 		case w.at.Sub(r.Seen) >= seenEvery:
-			r.Seen = w.at
-		default:
-			continue
+			writes = append(writes, func(tx *storage.Tx) error { return seeRun(tx, r, w.at) })
 		}
-		writes = append(writes, func(tx *storage.Tx) error { return runTable.Put(tx, r) })
 	}
 	return writes
+}
+
+// seeRun notes that a run goes on, unless it has ended since it was read.
+func seeRun(tx *storage.Tx, r run, at time.Time) error {
+	now, err := runTable.Get(tx, r.Key)
+	if err != nil || now.Run != r.Run {
+		return ignoreGone(err)
+	}
+	now.Seen = at
+	return runTable.Put(tx, now)
 }
 
 // runEnd is when a run ended, in billing time: when its container stopped, or else when it was seen last. next is the

@@ -103,8 +103,24 @@ func (cp *ControlPlane) keepClock(s billing.ClockState) error {
 	return cp.Store.Update(func(tx *storage.Tx) error { return settingTable.Put(tx, setting{Key: clockKey, Value: raw}) })
 }
 
-// SetClockSpeed lets billing time run n times as fast as real time from now on.
+// SetClockSpeed lets billing time run n times as fast as real time from now on. What ended before is settled by the
+// clock as it was.
 func (cp *ControlPlane) SetClockSpeed(n int64) error {
+	if cp.clock.State().Speed == n {
+		return nil
+	}
+	w, err := cp.read()
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cancel()
+	if err := cp.look(ctx, w); err != nil {
+		return err
+	}
+	if err := cp.writeAll(cp.settleRuns(w)); err != nil {
+		return err
+	}
 	s, err := cp.clock.SetSpeed(cp.Now(), n)
 	if err != nil {
 		return err
