@@ -39,6 +39,13 @@ func (l *loop) begin() {
 	l.passes++
 }
 
+// first tells that this pass is the first one.
+func (l *loop) first() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.passes == 1
+}
+
 // dispatch runs fn unless something with the same key runs, waits for its next try, or has just ended: then the world
 // of this pass may be from before, and the next pass sees what is left to do. The end of fn wakes the loop.
 func (l *loop) dispatch(ctx context.Context, key string, limit time.Duration, fn func(context.Context) error) {

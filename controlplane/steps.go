@@ -213,12 +213,17 @@ func (cp *ControlPlane) recordPlaced(tx *storage.Tx, w *world, l compute.Workloa
 	return cp.record(tx, platform("loop"), noun, m, "place", detail)
 }
 
-// adopt writes down workloads that are there without a record: the control plane that made them ended in between.
+// adopt puts right what a control plane that was ended in between could not write down: workloads that it had made, and
+// that some it was about to stop run on.
 func (cp *ControlPlane) adopt(w *world) []write {
 	var writes []write
+	first := cp.loop.first()
 	for _, l := range w.planned {
-		_, there := w.observed[l.ID]
-		_, known := w.tracks[l.ID]
+		o, there := w.observed[l.ID]
+		t, known := w.tracks[l.ID]
+		if first && known && t.Halted && l.Running && o.State == compute.StateRunning && !cp.loop.busy(l.ID) {
+			writes = append(writes, func(tx *storage.Tx) error { return cp.putTrack(tx, l.ID, func(t *track) { t.Halted = false }) })
+		}
 		if !there || known || cp.loop.busy(l.ID) {
 			continue
 		}
