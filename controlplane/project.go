@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"net/netip"
+	"strconv"
 
 	"nuage/api"
 	"nuage/storage"
@@ -167,8 +168,24 @@ func engineRange(cidr string) string {
 	return hostAddress(cidr, 1<<(31-p.Bits())) + "/" + itoa(p.Bits()+1)
 }
 
-// freeHost returns the lowest number in the lower half of the project's range that nothing has.
+// The numbers of addresses that we give out in a project's range: its lower half, without the first few.
+const (
+	firstHost = 10
+	endHost   = 1 << (31 - rangeBits)
+)
+
+// freeHost returns a number that nothing in the project has: the next one that was never given out, or where all were,
+// the lowest that is free again.
 func (cp *ControlPlane) freeHost(tx *storage.Tx, project string) (int, error) {
+	n := firstHost
+	if s, err := settingTable.Get(tx, hostsKey(project)); err == nil {
+		if n, err = strconv.Atoi(string(s.Value)); err != nil {
+			return 0, api.Errorf(api.Internal, "cannot read the next address of project %q: %w", project, err)
+		}
+	}
+	if n < endHost {
+		return n, settingTable.Put(tx, setting{Key: hostsKey(project), Value: []byte(itoa(n + 1))})
+	}
 	used := map[int]bool{}
 	err := machineTable.Each(tx, "", func(m machine) error { used[m.Host] = used[m.Host] || m.Project == project; return nil })
 	if err != nil {
@@ -178,13 +195,16 @@ func (cp *ControlPlane) freeHost(tx *storage.Tx, project string) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	for n := 10; n < 1<<(31-rangeBits); n++ {
+	for n := firstHost; n < endHost; n++ {
 		if !used[n] {
 			return n, nil
 		}
 	}
 	return 0, api.Errorf(api.Exhausted, "cannot give an address: project %q has no free one left", project)
 }
+
+// hostsKey is where the next number of a project is kept.
+func hostsKey(project string) string { return "hosts/" + project }
 
 func (p projects) Get(ctx context.Context, name string) (api.Project, error) {
 	var found api.Project
@@ -249,6 +269,9 @@ func (p projects) Delete(ctx context.Context, name string) error {
 		if err := dropAll(tx, groupTable, name); err != nil {
 			return err
 		}
+		if err := forgetProject(tx, name); err != nil {
+			return err
+		}
 		if err := p.cp.record(tx, actor, "project", &found.Meta, "delete", ""); err != nil {
 			return err
 		}
@@ -284,6 +307,16 @@ func firstOf[T any](tx *storage.Tx, table *storage.Table[T], project string) (st
 		return "", err
 	}
 	return head(&p.Items[0]).Name, nil
+}
+
+// forgetProject removes what is kept under a project's name, so that a later project of that name has none of it.
+// Tokens limited to it let nobody in any more: they name its id.
+func forgetProject(tx *storage.Tx, name string) error {
+	err := measureTable.Each(tx, name+"/", func(m measured) error { return measureTable.Delete(tx, m.key()) })
+	if err != nil {
+		return err
+	}
+	return erase(tx, settingTable, hostsKey(name))
 }
 
 func dropAll[T any](tx *storage.Tx, table *storage.Table[T], project string) error {

@@ -88,7 +88,8 @@ type run struct {
 // tokenRecord is a token with the hash of its secret.
 type tokenRecord struct {
 	api.Token
-	Hash string `json:"hash"`
+	Hash      string `json:"hash"`
+	ProjectID string `json:"projectId,omitempty"` // of the only project it may act on
 }
 
 // replay remembers what a create with an idempotency key made.
@@ -104,6 +105,8 @@ type measured struct {
 	Project string `json:"project"`
 	api.Measurement
 }
+
+func (m measured) key() string { return m.Project + "/" + m.Subject + "/" + m.Name }
 
 // setting is a small value of the cloud.
 type setting struct {
@@ -131,7 +134,7 @@ var (
 	trackTable   = storage.NewTable("tracks", func(t *track) string { return t.ID })
 	runTable     = storage.NewTable("runs", func(r *run) string { return r.Key })
 	replayTable  = storage.NewTable("replays", func(r *replay) string { return r.Key })
-	measureTable = storage.NewTable("measurements", func(m *measured) string { return m.Project + "/" + m.Subject + "/" + m.Name })
+	measureTable = storage.NewTable("measurements", func(m *measured) string { return m.key() })
 	settingTable = storage.NewTable("settings", func(s *setting) string { return s.Key })
 
 	usageLog    = storage.NewLog[api.Usage]("usage")

@@ -7,6 +7,7 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"errors"
+	"time"
 
 	"nuage/api"
 	"nuage/storage"
@@ -36,10 +37,16 @@ func (t tokens) Create(ctx context.Context, name string, spec api.TokenSpec) (ap
 
 // addToken stores a token and returns it with its secret.
 func (cp *ControlPlane) addToken(tx *storage.Tx, actor api.Actor, name string, spec api.TokenSpec) (api.Token, error) {
+	only := ""
 	if spec.Project != "" {
 		if err := cp.projectExists(tx, spec.Project); err != nil {
 			return api.Token{}, err
 		}
+		p, err := projectTable.GetBy(tx, "name", spec.Project)
+		if err != nil {
+			return api.Token{}, err
+		}
+		only = p.ID
 	}
 	if _, err := tokenTable.GetBy(tx, "name", name); err == nil {
 		return api.Token{}, api.Errorf(api.Conflict, "cannot create token %q: the name is taken", name)
@@ -52,7 +59,7 @@ func (cp *ControlPlane) addToken(tx *storage.Tx, actor api.Actor, name string, s
 	now := cp.Now().UTC()
 	made := api.Token{Spec: spec, Meta: api.Meta{ID: cp.NewID("tok"), Name: name, Project: spec.Project, Generation: 1, CreatedAt: now},
 		Status: api.Status{Phase: api.Running, Reason: "valid", Generation: 1, ObservedAt: &now}}
-	if err := tokenTable.Insert(tx, tokenRecord{Token: made, Hash: hashSecret(secret)}); err != nil {
+	if err := tokenTable.Insert(tx, tokenRecord{Token: made, Hash: hashSecret(secret), ProjectID: only}); err != nil {
 		return made, err
 	}
 	made.Secret = secret
@@ -110,17 +117,32 @@ func (t tokens) Revoke(ctx context.Context, name string) error {
 func (t tokens) Authenticate(_ context.Context, secret string) (api.Actor, error) {
 	denied := api.Errorf(api.Unauthenticated, "cannot let you in: the token is unknown, revoked or expired")
 	var found tokenRecord
+	valid := false
 	err := t.cp.Store.View(func(tx *storage.Tx) (err error) {
-		found, err = tokenTable.GetBy(tx, "hash", hashSecret(secret))
-		return err
+		if found, err = tokenTable.GetBy(tx, "hash", hashSecret(secret)); err != nil {
+			return ignoreGone(err)
+		}
+		valid = found.valid(tx, t.cp.Now())
+		return nil
 	})
 	switch {
-	case errors.Is(err, api.NotFound):
-		return api.Actor{}, denied
 	case err != nil:
 		return api.Actor{}, err
-	case found.Spec.ExpiresAt != nil && !found.Spec.ExpiresAt.After(t.cp.Now()):
+	case !valid:
 		return api.Actor{}, denied
 	}
 	return api.Actor{Kind: api.Customer, Name: found.Name, Project: found.Spec.Project}, nil
+}
+
+// valid tells that a token has not expired, and that its project is the one it was made for: not gone, nor another one
+// of the same name.
+func (r tokenRecord) valid(tx *storage.Tx, now time.Time) bool {
+	if r.Spec.ExpiresAt != nil && !r.Spec.ExpiresAt.After(now) {
+		return false
+	}
+	if r.Spec.Project == "" {
+		return true
+	}
+	p, err := projectTable.GetBy(tx, "name", r.Spec.Project)
+	return err == nil && p.ID == r.ProjectID
 }
