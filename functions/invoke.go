@@ -111,7 +111,7 @@ func (i *Invoker) call(v *version, c Call, log *callLog) (Outcome, error) {
 func finish(o Outcome, v *version, c Call) Outcome {
 	limit := time.Duration(v.TimeoutMs) * time.Millisecond
 	switch {
-	case o.Status == Timeout && o.Payload == nil:
+	case o.Status == Timeout && len(o.Payload) == 0:
 		o.Payload, o.Duration = TimedOut(c.RequestID, limit), min(o.Duration, limit)
 	case len(o.Payload) > api.MaxPayloadBytes:
 		o.Status, o.Payload = Error, TooLarge(c.RequestID)
