@@ -48,26 +48,32 @@ func modelOf(noun string) string {
 	return ""
 }
 
-// layerOf is the one table that says in which layer a piece of work lies.
+// layerOf is the one table that says in which layer a piece of work lies. What is not in it is configuration, or what its
+// noun is about.
 func layerOf(noun, verb, detail string) api.Layer {
+	switch verb {
+	case "place", "recreate", "removed":
+		return api.LayerVirtualization
+	case "resize", "scale":
+		return api.LayerScaling
+	}
 	switch noun + " " + verb {
 	case "instance ssh", "instance exec":
 		return commandLayer(detail)
-	case "instance user-data", "instance boot", "instance patch", "database patch", "app base-image":
+	case "instance user-data", "instance boot", "instance oom":
 		return api.LayerOperatingSystem
-	case "instance place", "app place", "database place", "function place", "instance restart", "instance recreate":
+	case "instance restart":
 		return api.LayerVirtualization
-	case "app restart", "app build", "app start", "database restart", "database initialise", "function runtime", "function load":
+	case "app restart", "app build", "database restart", "function load":
 		return api.LayerRuntime
-	case "app scale", "app replicas", "function scale", "instance resize":
-		return api.LayerScaling
-	case "app route", "app drain", "database connect", "instance firewall", "function route", "trigger create", "trigger delete":
+	case "app route", "app drain", "trigger create", "trigger delete":
 		return api.LayerNetworkControls
-	case "app create", "app deploy", "app rollback", "app restart-all", "function create", "function deploy", "app run":
+	case "app create", "app deploy", "app deploy-failed", "app rollback", "app restart-all", "app run", "app delete",
+		"function create", "function deploy", "function delete":
 		return api.LayerApplication
-	case "database credentials", "instance host-key":
+	case "database credentials":
 		return api.LayerIdentities
-	case "database exec", "database backup", "database restore":
+	case "database exec":
 		return api.LayerData
 	}
 	return nounLayer(noun)
@@ -131,11 +137,11 @@ func (a activities) List(ctx context.Context, q api.ActivityQuery) (api.List[api
 	}
 	err = a.cp.Store.View(func(tx *storage.Tx) error {
 		return activityLog.Each(tx, from, 0, func(e storage.Entry[api.Activity]) error {
+			out.Next = strconv.FormatUint(e.Sequence, 10)
 			if !matches(q, e.Value) {
 				return nil
 			}
-			out.Items = append(out.Items, e.Value)
-			if out.Next = strconv.FormatUint(e.Sequence, 10); len(out.Items) == limit {
+			if out.Items = append(out.Items, e.Value); len(out.Items) == limit {
 				return storage.Stop
 			}
 			return nil

@@ -156,7 +156,7 @@ func (s system) engine(ctx context.Context) (name, note string) {
 	defer cancel()
 	info, err := s.cp.Engine.Info(ctx)
 	if err != nil {
-		return "docker", err.Error()
+		return orElse(s.cp.loop.engine().Name, "no engine"), err.Error()
 	}
 	note = s.cp.Note
 	if info.Note != "" {
@@ -219,10 +219,17 @@ func (s system) Backup(ctx context.Context, w io.Writer) error {
 
 // Shutdown stops every workload and then ends the process. What should run stays written down: the next start brings it back.
 func (s system) Shutdown(ctx context.Context) error {
-	if _, err := s.cp.wholeCloud(ctx, "stop the cloud"); err != nil {
+	actor, err := s.cp.wholeCloud(ctx, "stop the cloud")
+	if err != nil {
 		return err
 	}
-	err := s.cp.stopAll(context.WithoutCancel(ctx))
+	err = s.cp.Store.Update(func(tx *storage.Tx) error {
+		return s.cp.record(tx, actor, "cloud", &api.Meta{Name: s.cp.Store.CloudID()}, "shutdown", "every workload is stopped; data stays")
+	})
+	if err != nil {
+		return err
+	}
+	err = s.cp.stopAll(context.WithoutCancel(ctx))
 	s.cp.Options.Shutdown()
 	return err
 }
@@ -232,6 +239,9 @@ func (cp *ControlPlane) stopAll(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
 	cp.loop.halt(ctx, 20*time.Second)
+	if err := cp.invoker.Close(); err != nil { // calls under way end before their sandboxes go
+		cp.log.Error("functions not stopped", "error", err)
+	}
 	list, err := cp.Engine.List(ctx)
 	if err != nil {
 		return err
