@@ -2,9 +2,11 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -26,6 +28,7 @@ func testLife(t *testing.T, program string) {
 	t.Run("second up", func(t *testing.T) { testSecondUp(t, c) })
 	t.Run("port in use", func(t *testing.T) { testPortInUse(t, c) })
 	t.Run("down and up", func(t *testing.T) { testDownAndUp(t, c) })
+	t.Run("killed while it stops", func(t *testing.T) { testKilledDown(t, c) })
 	t.Run("reset", func(t *testing.T) { testReset(t, c) })
 }
 
@@ -97,10 +100,61 @@ func testDownAndUp(t *testing.T, c *liveCloud) {
 	}
 }
 
+// testKilledDown kills the cloud while it stops everything. The next start brings back what ran, and nobody is blamed.
+func testKilledDown(t *testing.T, c *liveCloud) {
+	for _, delay := range []time.Duration{20 * time.Millisecond, 200 * time.Millisecond} {
+		pid, err := storageHolder(c.home)
+		if err != nil {
+			t.Fatal(err)
+		}
+		done := make(chan outcome, 1)
+		go func() { done <- c.try("down") }()
+		time.Sleep(delay) // the blow falls while down works; nothing is awaited
+		blow(t, pid)
+		<-done
+		eventually(t, 5*time.Second, "the process is gone", func() error {
+			if _, err := storageHolder(c.home); err == nil {
+				return errors.New("it holds the home")
+			}
+			return nil
+		})
+		c.upDetached(t)
+		eventually(t, 20*time.Second, "what ran runs again", c.running("runs", 0))
+		eventually(t, 20*time.Second, "the app serves again", func() error { return c.appRuns("web", 0) })
+	}
+	id := show[api.Instance](t, c, "instance", "runs").ID
+	dockerCLI(t, "kill", c.only(t, id).ID)
+	eventually(t, 10*time.Second, "a kill from outside is told from a stop", c.running("runs", 1))
+}
+
+// blow ends a process, which may have ended, as kill -9 does.
+func blow(t *testing.T, pid int) {
+	t.Helper()
+	process, err := os.FindProcess(pid)
+	if err == nil {
+		err = process.Kill()
+	}
+	if err != nil && !errors.Is(err, os.ErrProcessDone) {
+		t.Fatal(err)
+	}
+}
+
 // testReset removes a running cloud with all it has.
 func testReset(t *testing.T, c *liveCloud) {
 	c.refused(t, 2, "reset")
-	c.do(t, "reset", "--yes")
+	half := exec.Command(c.program, "reset", "--yes", "--home", c.home)
+	if err := half.Start(); err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(500 * time.Millisecond) // the blow falls while reset works; nothing is awaited
+	blow(t, half.Process.Pid)
+	_ = half.Wait()
+	eventually(t, 30*time.Second, "another reset ends what one has begun", func() error {
+		if o := c.try("reset", "--yes"); o.status != 0 {
+			return errors.New(o.String())
+		}
+		return nil
+	})
 	c.checkGone(t)
 	if conn, err := net.DialTimeout("tcp", c.listen, time.Second); err == nil {
 		conn.Close()

@@ -45,6 +45,7 @@ func testShared(t *testing.T, c *liveCloud) {
 	})
 	t.Run("ports", func(t *testing.T) { testPorts(t, c) })
 	t.Run("healing", func(t *testing.T) { testHealing(t, c) })
+	t.Run("functions", func(t *testing.T) { testFunctions(t, c) })
 	t.Run("metrics", func(t *testing.T) { testMetrics(t, c) })
 	t.Run("containers", func(t *testing.T) { testContainers(t, c) })
 	t.Run("bill", func(t *testing.T) { testBill(t, c) })
