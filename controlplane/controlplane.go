@@ -55,7 +55,9 @@ type ControlPlane struct {
 	networks  *set // ids of networks that are there
 	helpers   *set // one-off containers in use
 	inService *inService
-	readings  atomic.Uint64 // of the store in one picture
+	readings  atomic.Uint64        // of the store in one picture
+	houseDue  time.Time            // of the loop alone: when housekeeping is due
+	unused    map[string]time.Time // of housekeeping alone: code that nothing refers to, and since when
 	undo      []func()
 }
 

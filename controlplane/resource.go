@@ -45,20 +45,31 @@ func (r resource[T, S]) Create(ctx context.Context, project, name string, spec S
 	*m = api.Meta{ID: r.cp.NewID(r.prefix), Name: name, Project: project, Generation: 1, CreatedAt: r.cp.Now().UTC()}
 	*r.spec(&next) = spec
 	*r.status(&next) = api.Status{Phase: api.Pending, Reason: "accepted"}
-	if made, ok, err := r.replayed(ctx, project, name, spec); ok || err != nil {
+	if made, ok, err := r.madeBefore(ctx, project, name, spec); ok || err != nil {
 		return made, err
 	}
 	if err := r.free(project, name); err != nil {
+		if made, ok, _ := r.madeBefore(ctx, project, name, spec); ok { // by a call that came first
+			return made, nil
+		}
 		return none, err
 	}
 	if err := r.check(ctx, nil, &next); err != nil {
 		return none, err
 	}
-	err = r.cp.Store.Update(func(tx *storage.Tx) error { return r.insert(ctx, tx, actor, &next, spec) })
+	again := false
+	err = r.cp.Store.Update(func(tx *storage.Tx) error {
+		made, ok, err := r.replayed(ctx, tx, project, name, spec) // another call with this key may have come first
+		if again = ok; ok || err != nil {
+			next = made
+			return err
+		}
+		return r.insert(ctx, tx, actor, &next, spec)
+	})
 	if err != nil {
 		return none, err
 	}
-	if r.done != nil {
+	if r.done != nil && !again {
 		r.done(ctx, &next)
 	}
 	return next, nil
@@ -319,25 +330,30 @@ func (r resource[T, S]) Wait(ctx context.Context, project, name string, limit ti
 	}
 }
 
+// madeBefore answers early, before costly checks, what an earlier create with the same idempotency key made.
+func (r resource[T, S]) madeBefore(ctx context.Context, project, name string, spec S) (made T, ok bool, err error) {
+	err = r.cp.Store.View(func(tx *storage.Tx) error {
+		made, ok, err = r.replayed(ctx, tx, project, name, spec)
+		return err
+	})
+	return made, ok, err
+}
+
 // replayed answers what an earlier create with the same idempotency key made.
-func (r resource[T, S]) replayed(ctx context.Context, project, name string, spec S) (made T, ok bool, err error) {
+func (r resource[T, S]) replayed(ctx context.Context, tx *storage.Tx, project, name string, spec S) (made T, ok bool, err error) {
 	key := r.replayKey(ctx, project)
 	if key == "" {
 		return made, false, nil
 	}
-	err = r.cp.Store.View(func(tx *storage.Tx) error {
-		was, err := replayTable.Get(tx, key)
-		if err != nil || r.cp.Now().Sub(was.At) > 24*time.Hour {
-			return nil
-		}
-		if was.Hash != requestHash(name, spec) {
-			return api.Errorf(api.Conflict, "cannot create %s %q: its idempotency key was used with other arguments", r.noun, name)
-		}
-		made, err = r.table.Get(tx, was.ID)
-		ok = err == nil
-		return nil
-	})
-	return made, ok, err
+	was, err := replayTable.Get(tx, key)
+	if err != nil || r.cp.Now().Sub(was.At) >= keepReplays {
+		return made, false, ignoreGone(err)
+	}
+	if was.Hash != requestHash(name, spec) {
+		return made, false, api.Errorf(api.Conflict, "cannot create %s %q: its idempotency key was used with other arguments", r.noun, name)
+	}
+	made, err = r.table.Get(tx, was.ID)
+	return made, err == nil, ignoreGone(err) // made anew where it was deleted since
 }
 
 func (r resource[T, S]) remember(ctx context.Context, tx *storage.Tx, project, name string, spec S, id string) error {

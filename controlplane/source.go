@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"time"
 
 	"nuage/api"
 )
@@ -69,8 +70,15 @@ func (cp *ControlPlane) checkSource(id string, fresh bool) error {
 	if !sourceID.MatchString(id) {
 		return api.Errorf(api.Invalid, "cannot use source %q: upload the folder first and give the id that answers", id)
 	}
-	if _, err := os.Stat(cp.blobPath(id)); fresh && err != nil {
+	if !fresh {
+		return nil
+	}
+	now := time.Now() // of the file system, as ModTime is
+	switch err := os.Chtimes(cp.blobPath(id), now, now); {
+	case errors.Is(err, fs.ErrNotExist):
 		return api.Errorf(api.NotFound, "cannot find source %q: upload it first", id)
+	case err != nil:
+		return api.Errorf(api.Unavailable, "cannot use source %q: %w", id, err)
 	}
 	return nil
 }
