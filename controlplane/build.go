@@ -15,8 +15,8 @@ type layout struct {
 }
 
 // withDockerfile streams the source's tar with a Dockerfile at its root: its own, or one for what the folder holds.
-// An Invalid error of the source comes out of the reader.
-func withDockerfile(source io.Reader) io.Reader {
+// An Invalid error of the source comes out of the reader. The caller closes it.
+func withDockerfile(source io.Reader) io.ReadCloser {
 	r, w := io.Pipe()
 	go func() {
 		out := tar.NewWriter(w)

@@ -147,8 +147,10 @@ func (cp *ControlPlane) releaseImage(ctx context.Context, a api.App, r release, 
 		return compute.Image{}, "", err
 	}
 	defer source.Close()
+	folder := withDockerfile(source)
+	defer folder.Close() // a builder that fails may not have read it all
 	tag := fmt.Sprintf("nuage-app/%s:r%d", a.ID, r.Number)
-	image, err := builder.Build(ctx, compute.Build{Tag: tag, Owner: a.ID, Project: a.Project, Name: a.Name}, withDockerfile(source), log)
+	image, err := builder.Build(ctx, compute.Build{Tag: tag, Owner: a.ID, Project: a.Project, Name: a.Name}, folder, log)
 	return image, tag, err
 }
 

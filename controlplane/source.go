@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"syscall"
 	"time"
 
 	"nuage/api"
@@ -112,20 +113,29 @@ func plainTar(r io.Reader) (io.Reader, error) {
 	return b, nil
 }
 
+// What a source may unpack to: a small upload can hold a lot of zeros, or a lot of empty files.
+const (
+	maxUnpacked = 4 * api.MaxSourceBytes
+	maxEntries  = 50_000
+)
+
 // walkTar calls fn with each entry. Invalid: no tar, a path that leaves the folder, or one that unpacks to too much.
 func walkTar(r io.Reader, fn func(*tar.Header, io.Reader) error) error {
 	plain, err := plainTar(r)
 	if err != nil {
 		return api.Errorf(api.Invalid, "cannot read the source: it is no gzip stream: %w", err)
 	}
-	t := tar.NewReader(io.LimitReader(plain, 4*api.MaxSourceBytes))
-	for entries := 0; ; entries++ {
+	t := tar.NewReader(plain)
+	for entries, size := 0, int64(0); ; entries++ {
 		h, err := t.Next()
 		if err == io.EOF && entries > 0 {
 			return nil
 		}
 		if err != nil {
 			return api.Errorf(api.Invalid, "cannot read the source: it is no tar of a folder with files: %w", err)
+		}
+		if size += h.Size; h.Size < 0 || size > maxUnpacked || entries >= maxEntries {
+			return api.Errorf(api.Invalid, "cannot take the source: it unpacks to more than %d MiB or %d files", maxUnpacked>>20, maxEntries)
 		}
 		if name := filepath.Clean(h.Name); !filepath.IsLocal(name) && name != "." {
 			return api.Errorf(api.Invalid, "cannot take the source: %q leaves the folder", h.Name)
@@ -160,7 +170,7 @@ func (cp *ControlPlane) unpack(id string) (string, error) {
 		return "", err
 	}
 	defer root.Close()
-	if err := walkTar(f, func(h *tar.Header, r io.Reader) error { return unpackEntry(root, h, r) }); err != nil {
+	if err := walkTar(f, func(h *tar.Header, r io.Reader) error { return unpackError(h, unpackEntry(root, h, r)) }); err != nil {
 		return "", err
 	}
 	if err := os.Chmod(temp, 0o755); err != nil {
@@ -172,6 +182,17 @@ func (cp *ControlPlane) unpack(id string) (string, error) {
 		}
 	}
 	return dir, nil
+}
+
+// unpackError tells a folder that can't be, as one with a file in a file, from a disk that is full.
+func unpackError(h *tar.Header, err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, syscall.ENOSPC):
+		return api.Errorf(api.Unavailable, "cannot unpack %q: %w", h.Name, err)
+	}
+	return api.Errorf(api.Invalid, "cannot unpack %q: %w", h.Name, err)
 }
 
 func unpackEntry(root *os.Root, h *tar.Header, r io.Reader) error {
