@@ -87,7 +87,8 @@ type Price struct {
 
 // Ledger answers what was used and what it costs.
 type Ledger interface {
-	// Usage answers oldest first.
+	// Usage answers what is open, then what has ended, then what calls used, each oldest first. A run that ends between two
+	// pages may come twice, with one id. Invalid: bad page.
 	Usage(ctx context.Context, q UsageQuery) (List[Usage], error)
 	// Bill. Invalid: an unknown By or Book, To before From.
 	Bill(ctx context.Context, q BillQuery) (Bill, error)

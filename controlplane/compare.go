@@ -254,11 +254,14 @@ func measurements(subjects []subject, stored []measured) []api.Measure {
 func (c comparisons) cost(w *world, subjects []subject) (api.Measure, error) {
 	out := api.Measure{Name: "cost so far", Unit: "USD", Values: map[string]string{}}
 	there := w.ids()
+	if len(subjects) == 0 {
+		return out, nil
+	}
+	bill, err := c.cp.bill(api.BillQuery{Project: subjects[0].meta.Project})
+	if err != nil {
+		return out, err
+	}
 	for _, s := range subjects {
-		bill, err := c.cp.bill(api.BillQuery{Project: s.meta.Project})
-		if err != nil {
-			return out, err
-		}
 		var costs []string
 		for _, l := range bill.Lines {
 			if there[l.ResourceID] && s.own[strings.TrimSuffix(l.Service, "s")+"/"+l.Resource] {

@@ -55,6 +55,7 @@ type ControlPlane struct {
 	networks  *set // ids of networks that are there
 	helpers   *set // one-off containers in use
 	inService *inService
+	tally     *tally
 	readings  atomic.Uint64        // of the store in one picture
 	houseDue  time.Time            // of the loop alone: when housekeeping is due
 	unused    map[string]time.Time // of housekeeping alone: code that nothing refers to, and since when
@@ -64,7 +65,7 @@ type ControlPlane struct {
 // New opens the control plane over its parts: the first project and token are made where the store is new, and
 // functions are deployed again. Nothing converges before Run.
 func New(ctx context.Context, o Options) (*ControlPlane, error) {
-	cp := &ControlPlane{Options: o, log: o.Logger, started: o.Now(), changes: newBroadcast(), networks: newSet(), helpers: newSet(), inService: newInService()}
+	cp := &ControlPlane{Options: o, log: o.Logger, started: o.Now(), changes: newBroadcast(), networks: newSet(), helpers: newSet(), inService: newInService(), tally: newTally()}
 	if err := cp.openClock(); err != nil {
 		return nil, err
 	}

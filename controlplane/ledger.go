@@ -2,7 +2,10 @@ package controlplane
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"strconv"
+	"strings"
 
 	"nuage/api"
 	"nuage/controlplane/billing"
@@ -12,30 +15,107 @@ import (
 // ledger implements api.Ledger.
 type ledger struct{ cp *ControlPlane }
 
-// eachUsage calls fn with all usage: what has ended, what runs now up to now, and what calls used.
+// eachUsage calls fn with all usage: what runs now up to now, what has ended, and what calls used.
 func (cp *ControlPlane) eachUsage(tx *storage.Tx, fn func(api.Usage) error) error {
-	if err := usageLog.Each(tx, 0, 0, func(e storage.Entry[api.Usage]) error { return fn(e.Value) }); err != nil {
-		return err
+	return cp.walkUsage(tx, place{}, func(_ place, u api.Usage) error { return fn(u) })
+}
+
+// place is where a walk over all usage is. It stays good when a run ends in between: open runs come first, so that one
+// that ends is seen a second time, with the same id, and never missed.
+type place struct {
+	section string // runs, ended or calls; "" before all of them
+	key     string // of the run
+	at      uint64 // sequence in the log
+	half    int    // of a call: 0 its request, 1 its time
+}
+
+func (p place) String() string {
+	switch p.section {
+	case inRuns:
+		return p.section + "/" + p.key
+	case inEnded:
+		return fmt.Sprintf("%s/%d", p.section, p.at)
 	}
+	return fmt.Sprintf("%s/%d/%d", p.section, p.at, p.half)
+}
+
+// The sections of all usage, in their order.
+const (
+	inRuns  = "runs"
+	inEnded = "ended"
+	inCalls = "calls"
+)
+
+// readPlace reads what String wrote. Invalid: something else.
+func readPlace(s string) (p place, err error) {
+	if s == "" {
+		return p, nil
+	}
+	rest := ""
+	p.section, rest, _ = strings.Cut(s, "/")
+	switch p.section {
+	case inRuns:
+		p.key = rest
+		return p, nil
+	case inEnded:
+		p.at, err = strconv.ParseUint(rest, 10, 63)
+	case inCalls:
+		_, err = fmt.Sscanf(rest, "%d/%d", &p.at, &p.half)
+	default:
+		err = errors.New("no such section")
+	}
+	if err != nil {
+		return p, api.Errorf(api.Invalid, "cannot continue after %q: after is the next of an earlier page", s)
+	}
+	return p, nil
+}
+
+// walkUsage calls fn with all usage behind a place, and where it is.
+func (cp *ControlPlane) walkUsage(tx *storage.Tx, after place, fn func(place, api.Usage) error) error {
+	if after.section == "" || after.section == inRuns {
+		if err := cp.walkRuns(tx, after.key, fn); err != nil {
+			return err
+		}
+		after = place{section: inEnded}
+	}
+	if after.section == inEnded {
+		err := usageLog.Each(tx, after.at+1, 0, func(e storage.Entry[api.Usage]) error {
+			return fn(place{section: inEnded, at: e.Sequence}, e.Value)
+		})
+		if err != nil {
+			return err
+		}
+		after = place{section: inCalls, half: 1}
+	}
+	return walkCalls(tx, after, fn)
+}
+
+func (cp *ControlPlane) walkRuns(tx *storage.Tx, after string, fn func(place, api.Usage) error) error {
 	now := cp.billingNow()
-	err := runTable.Each(tx, "", func(r run) error {
+	return runTable.Each(tx, "", func(r run) error {
+		if r.Key <= after {
+			return nil
+		}
 		u, err := r.usage(now)
 		if err != nil {
 			return err
 		}
 		u.Open = true
-		return fn(u)
+		return fn(place{section: inRuns, key: r.Key}, u)
 	})
-	if err != nil {
-		return err
-	}
-	return receiptLog.Each(tx, 0, 0, func(e storage.Entry[receipt]) error {
+}
+
+func walkCalls(tx *storage.Tx, after place, fn func(place, api.Usage) error) error {
+	return receiptLog.Each(tx, after.at, 0, func(e storage.Entry[receipt]) error {
 		both, err := billing.CallUsage(e.Value.public())
 		if err != nil {
 			return err
 		}
-		for _, u := range both {
-			if err := fn(u); err != nil {
+		for half, u := range both {
+			if e.Sequence == after.at && half <= after.half {
+				continue
+			}
+			if err := fn(place{section: inCalls, at: e.Sequence, half: half}, u); err != nil {
 				return err
 			}
 		}
@@ -56,34 +136,32 @@ func (l ledger) Usage(ctx context.Context, q api.UsageQuery) (api.List[api.Usage
 	if err != nil {
 		return out, err
 	}
-	skip := 0
-	if q.After != "" {
-		if skip, err = strconv.Atoi(q.After); err != nil || skip < 0 {
-			return out, api.Errorf(api.Invalid, "cannot continue after %q: after is the next of an earlier page", q.After)
-		}
+	after, err := readPlace(q.After)
+	if err != nil {
+		return out, err
 	}
-	at := 0
+	last := after
 	err = l.cp.Store.View(func(tx *storage.Tx) error {
-		return l.cp.eachUsage(tx, func(u api.Usage) error {
+		return l.cp.walkUsage(tx, after, func(at place, u api.Usage) error {
 			if !usageMatches(q, u) {
 				return nil
 			}
-			if at++; at <= skip {
-				return nil
-			}
 			if len(out.Items) == limit {
-				out.Next = strconv.Itoa(skip + limit)
-				return storage.Stop
+				out.Next = last.String()
+				return errFull
 			}
-			out.Items = append(out.Items, u)
+			out.Items, last = append(out.Items, u), at
 			return nil
 		})
 	})
-	if err == storage.Stop {
+	if errors.Is(err, errFull) {
 		err = nil
 	}
 	return out, err
 }
+
+// errFull ends a walk over several tables, which storage.Stop would not.
+var errFull = errors.New("the page is full")
 
 func usageMatches(q api.UsageQuery, u api.Usage) bool {
 	return (q.Project == "" || q.Project == u.Project) && (q.Resource == "" || q.Resource == u.Resource) &&
@@ -117,7 +195,11 @@ func (cp *ControlPlane) bill(q api.BillQuery) (api.Bill, error) {
 	if err != nil {
 		return api.Bill{}, err
 	}
-	if err := cp.Store.View(func(tx *storage.Tx) error { return cp.eachUsage(tx, rating.Add) }); err != nil {
+	collect := func(tx *storage.Tx) error { return cp.eachUsage(tx, rating.Add) }
+	if wholeHours(query.From, query.To) {
+		collect = func(tx *storage.Tx) error { return cp.eachSum(tx, rating.Add) }
+	}
+	if err := cp.Store.View(collect); err != nil {
 		return api.Bill{}, err
 	}
 	return rating.Bill()

@@ -7,6 +7,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"nuage/api"
+	"nuage/controlplane/billing"
 )
 
 // metrics are the control plane's series. Gauges are read from the store when somebody asks.
@@ -73,14 +74,21 @@ func (m *metrics) Collect(out chan<- prometheus.Metric) {
 
 // collectSpend shows money as what Prometheus has for it, a binary fraction: for graphs, not for bills.
 func (m *metrics) collectSpend(out chan<- prometheus.Metric, w *world) {
+	bill, err := m.cp.bill(api.BillQuery{By: billing.ByProject})
+	if err != nil {
+		m.cp.log.Error("spend not computed", "error", err)
+		return
+	}
+	spend := map[string]float64{}
 	for name := range w.projects {
-		bill, err := m.cp.bill(api.BillQuery{Project: name})
-		if err != nil {
-			m.cp.log.Error("spend not computed", "project", name, "error", err)
-			continue
+		spend[name] = 0
+	}
+	for _, l := range bill.Lines {
+		if v, err := strconv.ParseFloat(l.Cost, 64); err == nil {
+			spend[l.Project] += v
 		}
-		if v, err := strconv.ParseFloat(bill.Total, 64); err == nil {
-			out <- prometheus.MustNewConstMetric(m.spend, prometheus.GaugeValue, v, name)
-		}
+	}
+	for name, v := range spend {
+		out <- prometheus.MustNewConstMetric(m.spend, prometheus.GaugeValue, v, name)
 	}
 }
