@@ -1,6 +1,7 @@
 package controlplane
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -466,7 +467,7 @@ func (s *scene) noOverlap(w *world) error {
 		})
 	})
 	for key, all := range spans {
-		slices.SortFunc(all, func(a, b api.Usage) int { return a.Start.Compare(b.Start) })
+		slices.SortFunc(all, func(a, b api.Usage) int { return cmp.Or(a.Start.Compare(b.Start), a.End.Compare(b.End)) })
 		for i := 1; i < len(all); i++ {
 			if all[i].Start.Before(all[i-1].End) {
 				err = errors.Join(err, fmt.Errorf("%s is metered %s to %s and again from %s", key, all[i-1].Start, all[i-1].End, all[i].Start))
