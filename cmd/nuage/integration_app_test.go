@@ -91,7 +91,9 @@ type visitors struct {
 // sendVisitors sends all kinds of requests, slow ones too, none of which may fail.
 func sendVisitors(t *testing.T, c *liveCloud, app string) *visitors {
 	v := &visitors{stop: make(chan struct{})}
-	for _, kind := range []struct{ method, path, body string }{{"GET", "/", ""}, {"POST", "/rows", "row"}, {"GET", "/slow", ""}, {"POST", "/rows", "row"}} {
+	for _, kind := range []struct{ method, path, body string }{
+		{"GET", "/", ""}, {"GET", "/slow", ""}, {"POST", "/rows", "row"}, {"POST", "/slow", "row"}, {"POST", "/slow", "row"},
+	} {
 		v.all.Go(func() {
 			pause := time.NewTicker(10 * time.Millisecond)
 			defer pause.Stop()
@@ -124,7 +126,9 @@ func testNothingLost(t *testing.T, c *liveCloud) {
 	c.do(t, "app", "deploy", "rows", "--source", rowsApp, "--env", "GREETING=two")
 	c.do(t, "app", "config", "set", "rows", "GREETING=three")
 	c.do(t, "app", "restart", "rows")
-	c.do(t, "app", "scale", "rows", "1")
+	for _, replicas := range []string{"1", "3", "1", "3", "1"} {
+		c.do(t, "app", "scale", "rows", replicas)
+	}
 	if n := v.gone(); n < 20 {
 		t.Errorf("only %d requests were made", n)
 	}

@@ -37,6 +37,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def do_POST(self):
         self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        if self.path == "/slow":
+            time.sleep(0.7)
         self.answer(200, str(query("insert into rows values ('row') returning 1")[0][0]))
 
     def answer(self, status, text):
