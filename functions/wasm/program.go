@@ -7,7 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"sort"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -28,23 +29,24 @@ type program struct {
 	engine wazero.Runtime
 	code   wazero.CompiledModule
 	config wazero.ModuleConfig
+	env    [][2]string // names and values
 }
 
-// instanceConfig is what all instances of a deployment have in common.
+// instanceConfig is what all instances of a deployment have in common, but for the environment: configurations made
+// from one that has an environment share its memory, so it is given to each anew.
 func instanceConfig(d functions.Deployment) wazero.ModuleConfig {
-	c := wazero.NewModuleConfig().WithName("").WithArgs(d.Name).WithStartFunctions().
+	return wazero.NewModuleConfig().WithName("").WithArgs(d.Name).WithStartFunctions().
 		WithSysWalltime().WithSysNanotime().WithRandSource(rand.Reader)
-	names := make([]string, 0, len(d.Env))
-	for name := range d.Env {
-		names = append(names, name)
+}
+
+// environment lists the variables of all instances of a deployment in a stable order.
+func environment(d functions.Deployment) [][2]string {
+	var env [][2]string
+	for _, name := range slices.Sorted(maps.Keys(d.Env)) {
+		env = append(env, [2]string{name, d.Env[name]})
 	}
-	sort.Strings(names)
-	for _, name := range names {
-		c = c.WithEnv(name, d.Env[name])
-	}
-	return c.WithEnv("AWS_LAMBDA_FUNCTION_NAME", d.Name).
-		WithEnv("AWS_LAMBDA_FUNCTION_VERSION", fmt.Sprint(d.Version)).
-		WithEnv("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", fmt.Sprint(d.MemoryMB))
+	return append(env, [2]string{"AWS_LAMBDA_FUNCTION_NAME", d.Name}, [2]string{"AWS_LAMBDA_FUNCTION_VERSION", fmt.Sprint(d.Version)},
+		[2]string{"AWS_LAMBDA_FUNCTION_MEMORY_SIZE", fmt.Sprint(d.MemoryMB)})
 }
 
 // try makes one instance, which finds imports that are missing.
@@ -73,7 +75,11 @@ func (p *program) Call(ctx context.Context, e functions.Event) (functions.Outcom
 	defer cancel()
 	answer := &output{stop: cancel}
 	config := p.config.WithStdin(bytes.NewReader(e.Payload)).WithStdout(answer).WithStderr(e.Log).
-		WithNanosleep(sleeper(run)).WithEnv("NUAGE_REQUEST_ID", e.RequestID)
+		WithNanosleep(sleeper(run))
+	for _, v := range p.env {
+		config = config.WithEnv(v[0], v[1])
+	}
+	config = config.WithEnv("NUAGE_REQUEST_ID", e.RequestID)
 
 	begin := time.Now()
 	instance, err := p.engine.InstantiateModule(run, p.code, config)

@@ -149,7 +149,7 @@ func (r *Runtime) compile(ctx context.Context, d functions.Deployment, binary []
 	if !ok || len(start.ParamTypes()) > 0 || len(start.ResultTypes()) > 0 {
 		return nil, errors.Join(refuse(d, "no WASI command: the module exports no function _start; build it as a program, not a library"), p.Close())
 	}
-	p.config = instanceConfig(d)
+	p.config, p.env = instanceConfig(d), environment(d)
 	return p, nil
 }
 
