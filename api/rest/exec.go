@@ -21,6 +21,7 @@ const (
 	execHeartbeat = 15 * time.Second
 	execChunk     = 32 << 10
 	execMessage   = 1 << 20 // longest message of a client
+	execAhead     = 16      // messages of input that wait for the command to read
 )
 
 // webSocket documents the protocol.
@@ -103,30 +104,53 @@ func (s *session) command(ctx context.Context) (cmd api.Command, err error) {
 // receive hands the client's messages on until the connection ends, which ends the command too.
 func (s *session) receive(ctx context.Context, stdin *io.PipeWriter) {
 	defer s.cancel()
-	defer stdin.CloseWithError(io.ErrUnexpectedEOF)
+	input := make(chan []byte, execAhead)
+	defer close(input)
+	go feed(stdin, input)
 	for {
 		_, message, err := s.conn.Read(ctx)
 		if err != nil {
 			return
 		}
 		if len(message) > 0 {
-			s.accept(message[0], message[1:], stdin)
+			s.accept(ctx, message[0], message[1:], input)
 		}
 	}
 }
 
-func (s *session) accept(channel byte, data []byte, stdin *io.PipeWriter) {
+func (s *session) accept(ctx context.Context, channel byte, data []byte, input chan<- []byte) {
 	switch channel {
 	case api.ExecStdin:
-		_, _ = stdin.Write(data) // fails when the command reads no more, which is its right
+		if len(data) > 0 {
+			ahead(ctx, input, data)
+		}
 	case api.ExecStdinEOF:
-		stdin.Close()
+		ahead(ctx, input, nil)
 	case api.ExecResize:
 		var size api.WindowSize
 		if json.Unmarshal(data, &size) == nil {
 			s.offer(size)
 		}
 	}
+}
+
+// ahead queues input, so that what comes behind it is heard although the command does not read yet.
+func ahead(ctx context.Context, input chan<- []byte, data []byte) {
+	select {
+	case input <- data:
+	case <-ctx.Done():
+	}
+}
+
+// feed writes queued input to the command; nil is its end. It fails when the command reads no more, which is its right.
+func feed(stdin *io.PipeWriter, input <-chan []byte) {
+	for data := range input {
+		if data == nil {
+			stdin.Close()
+		}
+		_, _ = stdin.Write(data)
+	}
+	stdin.CloseWithError(io.ErrUnexpectedEOF)
 }
 
 // offer keeps the newest size only: a slow reader shall not stop stdin.
