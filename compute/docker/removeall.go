@@ -8,13 +8,27 @@ import (
 	"github.com/docker/docker/api/types/image"
 	"golang.org/x/sync/errgroup"
 
+	"nuage/api"
 	"nuage/compute"
 )
 
 // RemoveAll removes this cloud's containers, networks, volumes and images. What fails does not stop the rest; the
 // volume with the guest belongs to all clouds and stays.
 func (e *Engine) RemoveAll(ctx context.Context) error {
-	return errors.Join(e.removeContainers(ctx), e.removeNetworks(ctx), e.removeVolumes(ctx), e.removeImages(ctx))
+	return errors.Join(e.removeUsers(ctx), e.removeVolumes(ctx), e.removeImages(ctx))
+}
+
+// removeUsers removes containers and networks, again where the engine was still making or removing a container for a
+// process that was killed.
+func (e *Engine) removeUsers(ctx context.Context) error {
+	return until(ctx, "remove all of the cloud", func(ctx context.Context) (bool, error) {
+		err := errors.Join(e.removeContainers(ctx), e.removeNetworks(ctx))
+		if errors.Is(err, api.Conflict) {
+			e.log.Debug("something is still in use", "err", err)
+			return false, nil
+		}
+		return true, err
+	})
 }
 
 func (e *Engine) removeContainers(ctx context.Context) error {
