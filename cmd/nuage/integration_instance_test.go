@@ -3,7 +3,6 @@ package main
 import (
 	"bytes"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -174,36 +173,6 @@ func testLimits(t *testing.T, c *liveCloud) {
 		}
 		if after.ID != before.ID || !after.State.StartedAt.Equal(before.State.StartedAt) {
 			return fatal{fmt.Errorf("the machine was started again for it")}
-		}
-		return nil
-	})
-}
-
-// testPorts opens and closes a port of a running machine by its security group, within a second.
-func testPorts(t *testing.T, c *liveCloud) {
-	c.do(t, "security-group", "create", "web")
-	c.do(t, "instance", "create", "server", "--image", "tiny", "--type", "nano", "--security-group", "default", "--security-group", "web")
-	c.do(t, "instance", "exec", "server", "--", "httpd -p 8000 -h /tmp")
-	address := net.JoinHostPort(show[api.Instance](t, c, "instance", "server").Status.Address, "8000")
-	dial := func() error {
-		conn, err := net.DialTimeout("tcp", address, 300*time.Millisecond)
-		if err == nil {
-			conn.Close()
-		}
-		return err
-	}
-	if dial() == nil {
-		t.Fatalf("%s is open before a rule allows it", address)
-	}
-	c.do(t, "security-group", "allow", "web", "--protocol", "tcp", "--port", "8000")
-	eventually(t, time.Second, "an allowed port opens", dial)
-	if ports := show[api.Instance](t, c, "instance", "server").Status.Ports; len(ports) == 0 {
-		t.Errorf("the instance shows no open port")
-	}
-	c.do(t, "security-group", "revoke", "web", "--protocol", "tcp", "--port", "8000")
-	eventually(t, time.Second, "a revoked port closes", func() error {
-		if dial() == nil {
-			return fmt.Errorf("%s still accepts", address)
 		}
 		return nil
 	})

@@ -187,7 +187,7 @@ func testRestore(t *testing.T, c *liveCloud) {
 	if said := c.refused(t, 1, "restore", file); !strings.Contains(said, "in use") {
 		t.Errorf("restoring a running cloud says %q", said)
 	}
-	c.kill()
+	c.interrupt(t)
 	c.do(t, "restore", file)
 	c.up(t)
 	c.checkCarriesOn(t, saved)

@@ -16,6 +16,9 @@ import (
 
 // testContainers looks at every container of a cloud in use for what none may have.
 func testContainers(t *testing.T, c *liveCloud) {
+	var login api.Credentials
+	c.decode(t, &login, "database", "credentials", "vault", "-o", "json")
+	c.checkNoSecrets(t, login.Password)
 	all := c.containers(t)
 	kinds := map[string]bool{}
 	for _, k := range all {

@@ -44,6 +44,7 @@ func testShared(t *testing.T, c *liveCloud) {
 		"access":    func(t *testing.T) { testAccess(t, c) },
 	})
 	t.Run("ports", func(t *testing.T) { testPorts(t, c) })
+	t.Run("isolation", func(t *testing.T) { testIsolation(t, c) })
 	t.Run("healing", func(t *testing.T) { testHealing(t, c) })
 	t.Run("functions", func(t *testing.T) { testFunctions(t, c) })
 	t.Run("metrics", func(t *testing.T) { testMetrics(t, c) })
@@ -213,6 +214,23 @@ func (c *liveCloud) isReady() error {
 		return errors.New(what)
 	}
 	return nil
+}
+
+// interrupt ends the process as Ctrl-C does. Its workloads run on.
+func (c *liveCloud) interrupt(t *testing.T) {
+	t.Helper()
+	if err := c.process.Process.Signal(os.Interrupt); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case <-c.ended:
+	case <-time.After(20 * time.Second):
+		t.Fatal("the cloud did not end within 20 s")
+	}
+	if status := c.process.ProcessState.ExitCode(); status != 0 {
+		t.Errorf("interrupted, it ends with status %d", status)
+	}
+	c.process = nil
 }
 
 // kill ends the process as kill -9 does. Its workloads run on.
