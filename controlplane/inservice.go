@@ -23,7 +23,7 @@ type inService struct {
 
 // turn is a lock with the number of those that hold it or wait for it.
 type turn struct {
-	mu    sync.Mutex
+	taken chan struct{}
 	users int
 }
 
@@ -38,14 +38,14 @@ func (s *inService) lock(id string) (unlock func()) {
 	s.mu.Lock()
 	t := s.locks[id]
 	if t == nil {
-		t = &turn{}
+		t = &turn{taken: make(chan struct{}, 1)}
 		s.locks[id] = t
 	}
 	t.users++
 	s.mu.Unlock()
-	t.mu.Lock()
+	t.taken <- struct{}{}
 	return func() {
-		t.mu.Unlock()
+		<-t.taken
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		if t.users--; t.users == 0 {

@@ -41,6 +41,7 @@ type setup struct {
 	host   *sim.State
 	wrap   func(*sim.Engine) compute.Engine // nil: the simulator as it is
 	wasm   bool                             // the real runtime, else one that answers what it is sent
+	python functions.Runtime                // nil: one that answers what it is sent
 	idle   bool                             // no loop
 	report func()                           // called by Shutdown
 }
@@ -94,7 +95,10 @@ func (p *plane) open(s setup) error {
 	if s.wrap != nil {
 		engine = s.wrap(p.sim)
 	}
-	runtime := functions.Runtime(echo{})
+	runtime, python := functions.Runtime(echo{}), functions.Runtime(echo{})
+	if s.python != nil {
+		python = s.python
+	}
 	if s.wasm {
 		if runtime, err = wasm.New(wasm.Options{CacheDir: filepath.Join(s.dir, "cache", "wasm"), Logger: log}); err != nil {
 			return err
@@ -104,7 +108,7 @@ func (p *plane) open(s setup) error {
 	edge := ingress.New(ingress.Options{Logger: log, Now: time.Now})
 	p.closers = append(p.closers, edge.Close)
 	p.ControlPlane, err = New(context.Background(), Options{
-		Store: store, Sealer: sealer, Engine: engine, Runtimes: map[string]functions.Runtime{"wasm": runtime, "python": echo{}}, Edge: edge, Books: books,
+		Store: store, Sealer: sealer, Engine: engine, Runtimes: map[string]functions.Runtime{"wasm": runtime, "python": python}, Edge: edge, Books: books,
 		Logger: log, Metrics: p.registry, Now: time.Now, NewID: newID, BlobDir: filepath.Join(s.dir, "blobs"), CacheDir: filepath.Join(s.dir, "cache"),
 		Version: "test", API: "127.0.0.1:7070", EdgeAddr: "127.0.0.1:7080", Shutdown: func() {
 			if s.report != nil {
