@@ -136,7 +136,7 @@ func (l *loop) about(key, about string) {
 
 // about is what a step wants, in words that differ where another try may end differently.
 func (s step) about() string {
-	return fmt.Sprintf("%s %s %+v", s.verb, s.workload.Template(), s.workload.Limits)
+	return fmt.Sprintf("%s %s %+v %v", s.verb, s.workload.Template(), s.workload.Limits, s.workload.Running)
 }
 
 // hold tells that a step has to wait: for its network, or because its program ends again and again.

@@ -89,7 +89,9 @@ func TestCallRightAfterAStart(t *testing.T) {
 	deployed(t, r, func(t *testing.T, s *scene, spec api.FunctionSpec) {
 		_, err := s.cloud.Functions.Create(asCustomer(), "default", "f", spec)
 		must(t, err)
+		r.mu.Lock()
 		r.takes = 5 * time.Second
+		r.mu.Unlock()
 		for _, kill := range []bool{false, true} {
 			must(t, s.restart(kill))
 			began := time.Now()
@@ -204,9 +206,13 @@ func TestDeploysAfterAStartAreBounded(t *testing.T) {
 			_, err := s.cloud.Functions.Create(asCustomer(), "default", fmt.Sprint("f", n), spec)
 			must(t, err)
 		}
+		r.mu.Lock()
 		r.takes, r.most, r.opened = time.Second, 0, nil
+		r.mu.Unlock()
 		must(t, s.restart(false))
 		time.Sleep(time.Minute)
+		r.mu.Lock()
+		defer r.mu.Unlock()
 		if r.most != deploysAtOnce || len(r.opened) != 20 {
 			t.Errorf("%d were deployed, %d at once; want 20, %d at once", len(r.opened), r.most, deploysAtOnce)
 		}
