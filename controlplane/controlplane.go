@@ -19,7 +19,7 @@ import (
 	"nuage/storage"
 )
 
-// Options are what a control plane stands on. All fields but BuildDir are required.
+// Options are what a control plane stands on. All fields are required.
 type Options struct {
 	Store    *storage.Store
 	Sealer   *storage.Sealer

@@ -2,6 +2,7 @@ package controlplane
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"time"
 
@@ -240,12 +241,14 @@ func (l *loop) converge(ctx context.Context) error {
 	if !l.isHalted() {
 		l.act(ctx, w)
 	}
-	if err := l.cp.settle(w); err != nil {
-		return err
-	}
+	err = l.cp.settle(w)
 	l.cp.guests.sync(ctx, w)
 	l.cp.health.sync(ctx, w)
-	return nil
+	if err != nil && !errors.Is(err, api.Unavailable) {
+		l.cp.log.Error("not all could be written down", "error", err) // a record that can't be written does not stop the rest
+		return nil
+	}
+	return err
 }
 
 // act starts what the difference between wanted and observed asks for.

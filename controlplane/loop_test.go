@@ -252,6 +252,36 @@ func TestDamagedRecordIsFoundAndLeftAlone(t *testing.T) {
 	})
 }
 
+// TestDamagedRunStopsNothing: what can't be metered any more is run all the same, and so is everything else.
+func TestDamagedRunStopsNothing(t *testing.T) {
+	staged(t, func(t *testing.T, s *scene) {
+		i := s.instance(t)
+		time.Sleep(time.Minute)
+		broken := storage.NewTable("runs", func(*string) string { return i.ID })
+		must(t, s.Store.Update(func(tx *storage.Tx) error {
+			if err := runTable.Delete(tx, i.ID); err != nil {
+				return err
+			}
+			return broken.Put(tx, "no run")
+		}))
+		s.power(t, api.PowerReboot)
+		_, err := s.cloud.Instances.Create(asCustomer(), "default", "y", api.InstanceSpec{Type: "nano"})
+		must(t, err)
+		time.Sleep(time.Minute)
+		must(t, s.Ready())
+		y, err := s.cloud.Instances.Get(asCustomer(), "default", "y")
+		must(t, err)
+		if s.status(t) != simulated || y.Status.Phase != api.Running {
+			t.Errorf("they are %s and %s (%s)", s.status(t), y.Status.Phase, y.Status.Reason)
+		}
+		bill, err := s.cloud.Ledger.Bill(asCustomer(), api.BillQuery{})
+		must(t, err)
+		if len(bill.Lines) != 1 || bill.Lines[0].Resource != "y" {
+			t.Errorf("on the bill are %+v", bill.Lines)
+		}
+	})
+}
+
 // TestRangeInUse: a project moves to another range while nothing is in it, and stays where something is.
 func TestRangeInUse(t *testing.T) {
 	staged(t, func(t *testing.T, s *scene) {
