@@ -118,8 +118,13 @@ func (l *loop) nextTry() time.Duration {
 	if !l.due.IsZero() {
 		wait = min(wait, max(10*time.Millisecond, l.due.Sub(l.cp.Now())))
 	}
-	for _, t := range l.failing {
-		wait = min(wait, max(10*time.Millisecond, t.next.Sub(l.cp.Now())))
+	if l.halted {
+		return wait
+	}
+	for key, t := range l.failing {
+		if !l.inFlight[key] { // the end of one that is wakes the loop
+			wait = min(wait, max(10*time.Millisecond, t.next.Sub(l.cp.Now())))
+		}
 	}
 	return wait
 }

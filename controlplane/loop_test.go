@@ -143,6 +143,49 @@ func TestTroubleIsTold(t *testing.T) {
 	})
 }
 
+// TestNoPassesForNothing: a loop at rest, or after a shutdown, does little more than resync.
+func TestNoPassesForNothing(t *testing.T) {
+	staged(t, func(t *testing.T, s *scene) {
+		count := func(d time.Duration) uint64 {
+			before := s.loop.nextPass()
+			time.Sleep(d)
+			return s.loop.nextPass() - before
+		}
+		s.instance(t)
+		time.Sleep(time.Minute)
+		if n := count(time.Minute); n > 20 {
+			t.Errorf("at rest there were %d passes in a minute", n)
+		}
+		must(t, s.cloud.System.Shutdown(asCustomer()))
+		if n := count(time.Minute); n > 20 {
+			t.Errorf("after the shutdown there were %d passes in a minute", n)
+		}
+	})
+}
+
+func TestNextTry(t *testing.T) {
+	idle(t, func(t *testing.T, p *plane) {
+		l, now := p.loop, time.Now()
+		for _, c := range []struct {
+			what string
+			set  func()
+			want time.Duration
+		}{
+			{"nothing", func() {}, resync},
+			{"a try in a second", func() { l.failing["a"] = trouble{next: now.Add(time.Second)} }, time.Second},
+			{"one that is late", func() { l.failing["b"] = trouble{next: now.Add(-time.Second)} }, 10 * time.Millisecond},
+			{"one in flight", func() { l.inFlight["b"] = true }, time.Second},
+			{"something due", func() { l.dueAt(now.Add(time.Minute)); l.dueAt(now.Add(500 * time.Millisecond)) }, 500 * time.Millisecond},
+			{"a shutdown", func() { l.due, l.halted = time.Time{}, true }, resync},
+		} {
+			c.set()
+			if got := l.nextTry(); got != c.want {
+				t.Errorf("with %s the next pass is in %s, want %s", c.what, got, c.want)
+			}
+		}
+	})
+}
+
 // TestEngineGone: readiness says so, nothing is lost, and all goes on when it is back.
 func TestEngineGone(t *testing.T) {
 	staged(t, func(t *testing.T, s *scene) {
