@@ -371,6 +371,8 @@ func (w *world) replicaPhase(wl compute.Workload) (api.Phase, string) {
 		return api.Pending, trouble.reason()
 	case !there:
 		return api.Pending, w.making(wl.Project, "making the container")
+	case w.leaving[wl.ID]:
+		return api.Pending, "it ends, and is made again"
 	case o.State == compute.StateExited:
 		return api.Degraded, exitReason(o)
 	case o.State != compute.StateRunning:

@@ -199,6 +199,65 @@ func TestScaleMakesNoRelease(t *testing.T) {
 	}
 }
 
+// TestScaledDownAndUp: a replica that ends its requests gets no new ones, though it is wanted again meanwhile.
+func TestScaledDownAndUp(t *testing.T) {
+	p, l := newLivePlane(t)
+	spec := behave("ok")
+	spec.Replicas = replicas(2)
+	a := p.deploy(t, "web", spec)
+	second := replicaID(a.ID, 1, 1)
+	slow := make(chan string, 2)
+	for range 2 {
+		go func() { code, body := p.get("web", "/slow"); slow <- fmt.Sprint(code, " ", body) }()
+	}
+	eventually(t, "both replicas have a slow request", func() bool { return p.Edge.InFlight(second) == 1 && p.Edge.InFlight(replicaID(a.ID, 1, 0)) == 1 })
+	spec.Replicas = replicas(1)
+	p.ask(t, "web", spec)
+	eventually(t, "the second replica leaves", func() bool { return p.loop.allLeaving()[second] })
+	spec.Replicas = replicas(2)
+	now := p.ask(t, "web", spec)
+	p.loop.catchUp(asCustomer())
+	for range 20 {
+		if code, _ := p.get("web", "/"); code != http.StatusOK {
+			t.Fatalf("the edge answers %d", code)
+		}
+	}
+	l.mu.Lock()
+	if n := l.asked[second]; n != 0 {
+		t.Errorf("the replica that leaves got %d new requests", n)
+	}
+	l.mu.Unlock()
+	got, err := p.cloud.Apps.Get(asCustomer(), "default", "web")
+	must(t, err)
+	if api.Settled(got.Meta, got.Status.Status) || got.Generation != now.Generation {
+		t.Errorf("before the replica is made again the app is %s (%s)", got.Status.Phase, got.Status.Reason)
+	}
+	before := p.replicaEngine(t, second)
+	close(l.hold)
+	for range 2 {
+		if answer := <-slow; answer != "200 release 1" {
+			t.Errorf("a slow request got %q", answer)
+		}
+	}
+	p.appSettled(t, "web")
+	if after := p.replicaEngine(t, second); after == before || after == "" {
+		t.Errorf("the second replica is container %q, was %q", after, before)
+	}
+}
+
+// replicaEngine is the container of a replica.
+func (p *plane) replicaEngine(t *testing.T, id string) string {
+	t.Helper()
+	list, err := p.Engine.List(asCustomer())
+	must(t, err)
+	for _, o := range list {
+		if o.ID == id {
+			return o.Engine
+		}
+	}
+	return ""
+}
+
 // TestScaledWhileADeployFails: the end of the deploy says nothing about the scaling asked for later.
 func TestScaledWhileADeployFails(t *testing.T) {
 	p, _ := newLivePlane(t)

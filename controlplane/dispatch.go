@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"strings"
 	"time"
 
@@ -56,6 +57,9 @@ func (l *loop) dispatch(ctx context.Context, key string, limit time.Duration, fn
 		return
 	}
 	l.inFlight[key] = true
+	if v, _, _ := strings.Cut(l.abouts[key], " "); verb(v) == remove || verb(v) == replace {
+		l.leaving[key] = true
+	}
 	l.steps.Go(func() {
 		ctx, cancel := context.WithTimeout(ctx, limit)
 		defer cancel()
@@ -70,6 +74,7 @@ func (l *loop) finish(ctx context.Context, key string, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	delete(l.inFlight, key)
+	delete(l.leaving, key)
 	l.ended[key] = l.passes
 	if err == nil {
 		delete(l.failing, key)
@@ -96,6 +101,13 @@ func (l *loop) busy(key string) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.inFlight[key]
+}
+
+// allLeaving names the workloads of which the removal is in flight, though they may be wanted again by now.
+func (l *loop) allLeaving() map[string]bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return maps.Clone(l.leaving)
 }
 
 // busyWith tells that a step with a key of that beginning is in flight.

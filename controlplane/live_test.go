@@ -27,6 +27,7 @@ type live struct {
 	made    map[string]compute.Workload
 	serving map[string]*program
 	hold    chan struct{} // requests of /slow wait for it
+	asked   map[string]int // requests, by workload
 	built   []string
 	removed []string
 }
@@ -39,7 +40,7 @@ type program struct {
 }
 
 func newLive(e *sim.Engine) *live {
-	return &live{Engine: e, made: map[string]compute.Workload{}, serving: map[string]*program{}, hold: make(chan struct{})}
+	return &live{Engine: e, made: map[string]compute.Workload{}, serving: map[string]*program{}, asked: map[string]int{}, hold: make(chan struct{})}
 }
 
 func (l *live) Info(ctx context.Context) (compute.Info, error) {
@@ -115,6 +116,11 @@ func (l *live) serve(o compute.Observed, w compute.Workload) int {
 
 func (l *live) answers(w compute.Workload) http.Handler {
 	return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/" {
+			l.mu.Lock()
+			l.asked[w.ID]++
+			l.mu.Unlock()
+		}
 		switch {
 		case r.URL.Path == "/health" && w.Env["BEHAVE"] == "ill":
 			rw.WriteHeader(http.StatusServiceUnavailable)

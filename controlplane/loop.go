@@ -26,6 +26,7 @@ type loop struct {
 	mu       sync.Mutex
 	info     compute.Info // of the engine, asked once before the first pass
 	inFlight map[string]bool
+	leaving  map[string]bool   // workloads of which the removal is in flight
 	passes   uint64            // how many have begun
 	finished uint64            // number of the pass finished last
 	ended    map[string]uint64 // by key: the pass in which a step ended; that pass may have read the world before
@@ -42,7 +43,7 @@ type loop struct {
 }
 
 func newLoop(cp *ControlPlane) *loop {
-	return &loop{cp: cp, passed: newBroadcast(), wakes: make(chan struct{}, 1), inFlight: map[string]bool{}, ended: map[string]uint64{}, failing: map[string]trouble{},
+	return &loop{cp: cp, passed: newBroadcast(), wakes: make(chan struct{}, 1), inFlight: map[string]bool{}, leaving: map[string]bool{}, ended: map[string]uint64{}, failing: map[string]trouble{},
 		asked: map[string]bool{}, abouts: map[string]string{}, cancel: func() {},
 		ready: api.Errorf(api.Unavailable, "the first pass over all workloads is not done")}
 }

@@ -53,7 +53,7 @@ func (w *world) appRoute(a api.App) ingress.Route {
 		id := replicaID(a.ID, rel.Number, n)
 		o := w.observed[id]
 		e, reachable := o.Endpoints[rel.Spec.Port]
-		if o.State == compute.StateRunning && reachable && w.health[id].ok {
+		if o.State == compute.StateRunning && reachable && w.health[id].ok && !w.leaving[id] {
 			r.Backends = append(r.Backends, ingress.Backend{ID: id, Address: net.JoinHostPort(e.Host, strconv.Itoa(e.Port))})
 		}
 	}

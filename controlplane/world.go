@@ -39,6 +39,7 @@ type world struct {
 	wanted         map[string]bool // ids of planned
 	observed       map[string]compute.Observed
 	trouble        map[string]trouble
+	leaving        map[string]bool // workloads that are being removed
 	guests         map[string]guestState
 	health         map[string]probe
 	real           bool // the engine really runs things
@@ -113,7 +114,7 @@ func index[T any](tx *storage.Tx, table *storage.Table[T], out map[string]T, key
 
 // look adds what the engine, the guests and the health checks say now.
 func (cp *ControlPlane) look(ctx context.Context, w *world) error {
-	w.at = cp.Now()
+	w.at, w.leaving = cp.Now(), cp.loop.allLeaving() // before the list: what is not in flight any more is not on it
 	list, err := cp.Engine.List(ctx)
 	if err != nil {
 		return err
