@@ -344,7 +344,11 @@ func (w *world) deployPhase(a api.App, target release) (api.Phase, string) {
 	if a.Status.Release == 0 {
 		phase = api.Pending
 	}
-	return phase, fmt.Sprintf("release %d: %s", target.Number, target.Reason)
+	reason := target.Reason
+	if t, troubled := w.trouble[releaseKey(a.ID, target.Number)]; troubled {
+		reason = t.reason()
+	}
+	return phase, fmt.Sprintf("release %d: %s", target.Number, reason)
 }
 
 // replicaStatus lists the replicas there are or should be.

@@ -26,7 +26,7 @@ type live struct {
 	mu      sync.Mutex
 	made    map[string]compute.Workload
 	serving map[string]*program
-	hold    chan struct{} // requests of /slow wait for it
+	hold    chan struct{}  // requests of /slow wait for it
 	asked   map[string]int // requests, by workload
 	built   []string
 	removed []string

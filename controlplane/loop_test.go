@@ -351,6 +351,31 @@ func (s *scene) neighbour() *sim.Engine {
 	return sim.New(sim.Options{CloudID: "cloud-neighbour", State: s.host})
 }
 
+// TestStatusOfWhatWaitsForItsImage says what is wrong with the engine, and goes on.
+func TestStatusOfWhatWaitsForItsImage(t *testing.T) {
+	staged(t, func(t *testing.T, s *scene) {
+		time.Sleep(time.Second)
+		for range 5 { // no pass before the check of the create is over
+			s.sim.Faults().Fail("list", api.Errorf(api.Unavailable, "cannot list: no line"))
+		}
+		_, err := s.cloud.Apps.Create(asCustomer(), "default", "web", api.AppSpec{Image: "web:1"})
+		must(t, err)
+		for range 8 {
+			s.sim.Faults().Fail("image", api.Errorf(api.Unavailable, "cannot ask: no line"))
+		}
+		time.Sleep(10 * time.Second)
+		a, err := s.cloud.Apps.Get(asCustomer(), "default", "web")
+		must(t, err)
+		if a.Status.Phase != api.Pending || a.Status.Reason != "release 1: cannot ask: no line" {
+			t.Errorf("it is %s (%s)", a.Status.Phase, a.Status.Reason)
+		}
+		a, err = s.cloud.Apps.Wait(asCustomer(), "default", "web", 5*time.Minute)
+		if err != nil || a.Status.Phase != api.Running || a.Status.Release != 1 {
+			t.Errorf("in the end it is %s (%s): %v", a.Status.Phase, a.Status.Reason, err)
+		}
+	})
+}
+
 func TestStatusOfWhatWaitsForItsNetwork(t *testing.T) {
 	staged(t, func(t *testing.T, s *scene) {
 		time.Sleep(time.Second)

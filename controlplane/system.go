@@ -3,6 +3,7 @@ package controlplane
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"io"
 	"sync"
 	"time"
@@ -19,10 +20,11 @@ type system struct{ cp *ControlPlane }
 // bootstrap makes the first project where the store has none. FirstToken makes the token.
 func (cp *ControlPlane) bootstrap(context.Context) error {
 	return cp.Store.Update(func(tx *storage.Tx) error {
-		if _, err := projectTable.GetBy(tx, "name", defaultProject); err == nil {
+		_, err := projectTable.GetBy(tx, "name", defaultProject)
+		if !errors.Is(err, api.NotFound) { // one that does not decode is there too
 			return cp.refreshURLs(tx)
 		}
-		_, err := cp.addProject(tx, platform("bootstrap"), defaultProject, api.ProjectSpec{Description: "the cloud's first project"})
+		_, err = cp.addProject(tx, platform("bootstrap"), defaultProject, api.ProjectSpec{Description: "the cloud's first project"})
 		return err
 	})
 }
