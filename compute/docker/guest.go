@@ -38,6 +38,10 @@ func (e *Engine) guestMount(readOnly bool) mount.Mount {
 	}
 }
 
+// sameSecond is how old a volume must be before its time of creation, in whole seconds, tells it from one that was there
+// before under the same name.
+const sameSecond = 2 * time.Second
+
 // ensureGuest sees that the volume holds the whole binary. An image is needed to make a container to copy
 // through; any will do, as the container is never started.
 func (e *Engine) ensureGuest(ctx context.Context, image string) error {
@@ -51,7 +55,7 @@ func (e *Engine) ensureGuest(ctx context.Context, image string) error {
 	if err != nil {
 		return failed(err, "make the guest's volume")
 	}
-	if v.CreatedAt != "" && v.CreatedAt == e.filled {
+	if v.CreatedAt != "" && v.CreatedAt == e.filled && time.Since(timeOf(v.CreatedAt)) > sameSecond {
 		return nil
 	}
 	if err := e.fillGuest(ctx, image); err != nil {

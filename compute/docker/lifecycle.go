@@ -33,7 +33,33 @@ func (e *Engine) Stop(ctx context.Context, id string, grace time.Duration) error
 
 // Remove kills and removes the container, and the volumes that its image made without a name.
 func (e *Engine) Remove(ctx context.Context, id string) error {
+	if err := e.started(ctx, id); err != nil {
+		return err
+	}
 	return e.remove(ctx, e.name(id), id)
+}
+
+const (
+	startTime = 5 * time.Second        // an engine may take to start a container
+	freshTime = 300 * time.Millisecond // a start that was asked for shows within that
+)
+
+// started waits for the end of a start that may be under way, as one that a killed process has asked for is: engines
+// that remove a container while they start it count it in its network for ever, which then can't be removed.
+func (e *Engine) started(ctx context.Context, id string) error {
+	begin := time.Now()
+	return until(ctx, "remove \""+id+"\"", func(ctx context.Context) (bool, error) {
+		c, err := e.cli.ContainerInspect(ctx, e.name(id))
+		if cerrdefs.IsNotFound(err) {
+			return true, nil
+		}
+		if err != nil {
+			return false, failed(err, "remove %q", id)
+		}
+		begun := time.Since(timeOf(c.Created)) < freshTime || c.NetworkSettings != nil && c.NetworkSettings.SandboxID != ""
+		starting := stateOf(c.State) == compute.StateCreated && c.State.Error == "" && begun
+		return !starting || time.Since(begin) > startTime, nil
+	})
 }
 
 func (e *Engine) remove(ctx context.Context, ref, id string) error {

@@ -122,10 +122,15 @@ func (e *Engine) RemoveNetwork(ctx context.Context, id string) error {
 	if len(users) > 0 {
 		return api.Errorf(api.Conflict, "cannot remove network %q: workload %q is in it", id, users[0].Labels[compute.LabelID])
 	}
-	if err := e.cli.NetworkRemove(ctx, n.ID); err != nil && !cerrdefs.IsNotFound(err) {
-		return failed(err, "remove network %q", id)
+	err = e.cli.NetworkRemove(ctx, n.ID)
+	switch {
+	case err == nil, cerrdefs.IsNotFound(err):
+		return nil
+	case taken(err.Error()) && len(n.Containers) == 0:
+		return api.Errorf(api.Conflict, "cannot remove network %q: the engine counts a container in it that is not there; "+
+			"if that lasts, restart Docker and try again: %w", id, err)
 	}
-	return nil
+	return failed(err, "remove network %q", id)
 }
 
 // ListNetworks returns this cloud's networks, by id.

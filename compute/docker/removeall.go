@@ -40,7 +40,7 @@ func (e *Engine) removeContainers(ctx context.Context) error {
 	g.SetLimit(inspections)
 	g.Go(func() error { return e.remove(ctx, e.name(guestCopier), guestCopier) })
 	for _, c := range all {
-		g.Go(func() error { return e.remove(ctx, c.ID, c.Labels[compute.LabelID]) })
+		g.Go(func() error { return e.Remove(ctx, c.Labels[compute.LabelID]) })
 	}
 	return g.Wait()
 }
