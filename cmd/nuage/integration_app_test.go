@@ -37,8 +37,13 @@ func testApp(t *testing.T, c *liveCloud) {
 	t.Run("delete", func(t *testing.T) {
 		c.do(t, "app", "delete", "rows")
 		c.do(t, "database", "delete", "notes")
-		if left := c.containers(t, "nuage.name=rows"); len(left) != 0 {
-			t.Errorf("%d containers are left of a deleted app", len(left))
+		for _, what := range [][]string{{"ps", "--all"}, {"volume", "ls"}, {"image", "ls", "--all"}} {
+			for _, name := range []string{"rows", "notes"} {
+				left := append(what, "--quiet", "--filter", "label=nuage.cloud="+c.id, "--filter", "label=nuage.name="+name)
+				if ids := dockerCLI(t, left...); ids != "" {
+					t.Errorf("left of the deleted %q by docker %s: %s", name, what[0], ids)
+				}
+			}
 		}
 	})
 }

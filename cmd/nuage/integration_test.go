@@ -41,6 +41,7 @@ func testShared(t *testing.T, c *liveCloud) {
 		"debian":    func(t *testing.T) { testDebian(t, c) },
 		"app":       func(t *testing.T) { testApp(t, c) },
 		"bad input": func(t *testing.T) { testBadInput(t, c) },
+		"haste":     func(t *testing.T) { testHaste(t, c) },
 		"access":    func(t *testing.T) { testAccess(t, c) },
 	})
 	t.Run("ports", func(t *testing.T) { testPorts(t, c) })
