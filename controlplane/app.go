@@ -328,6 +328,9 @@ func (w *world) appStatus(a api.App) api.AppStatus {
 	case up == *a.Spec.Replicas && len(s.Replicas) == up:
 		s.Status.Generation, s.Phase = a.Generation, api.Running
 		s.Reason = fmt.Sprintf("release %d serves with %d of %d replicas", s.Release, up, up)
+		if !w.real {
+			s.Reason = fmt.Sprintf("simulated: release %d has %d replicas, and nothing answers", s.Release, up)
+		}
 	case s.Status.Generation == a.Generation:
 		s.Phase, s.Reason = api.Degraded, fmt.Sprintf("release %d serves with %d of %d replicas", s.Release, up, *a.Spec.Replicas)
 	default:
