@@ -146,7 +146,7 @@ func newWorld(t *testing.T, stdin string) *world {
 	t.Helper()
 	at := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	w := &world{}
-	c := newCLI([]string{"NUAGE_HOME=" + t.TempDir(), "NO_COLOR=1"}, strings.NewReader(stdin), &w.out, &w.err)
+	c := newCLI([]string{"NUAGE_HOME=" + t.TempDir(), "NO_COLOR=1", "NUAGE_PROGRESS=plain"}, strings.NewReader(stdin), &w.out, &w.err)
 	w.cli = c
 	c.now = func() time.Time { return at }
 	w.pass = func() { at = at.Add(time.Second) }

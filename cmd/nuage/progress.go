@@ -14,8 +14,8 @@ import (
 	"golang.org/x/term"
 )
 
-// tracker shows on stderr how something slow is going: one moving line on a terminal; elsewhere a plain line for each
-// change, and nothing at all where stdout is read by a program.
+// tracker shows on stderr how something slow is going: one moving line on a terminal, elsewhere nothing, or where
+// NUAGE_PROGRESS is plain and stdout is not read by a program, a line for each change.
 type tracker struct {
 	w     io.Writer
 	title string
@@ -47,7 +47,7 @@ func (c *cli) progress(title string) *tracker {
 		t.mode, t.width = trackTerminal, terminalWidth(c.err)
 		t.w = c.painted(c.err)
 		go t.spin()
-	case !c.machine():
+	case c.env["NUAGE_PROGRESS"] == "plain" && !c.machine():
 		t.mode = trackLines
 	}
 	return t

@@ -49,6 +49,7 @@ func setUpScript(env *testscript.Env) error {
 	home := filepath.Join(env.WorkDir, "home")
 	env.Setenv("NUAGE_HOME", home)
 	env.Setenv("HOME", env.WorkDir)
+	env.Setenv("NUAGE_PROGRESS", "plain")
 	env.Defer(func() {
 		if err := endCloud(home, syscall.SIGKILL); err != nil {
 			env.T().Log(err)

@@ -6,7 +6,7 @@
 set -euo pipefail
 [ -z "${NUAGE_HOME:-}" ] || export NUAGE_HOME=$(realpath -m "$NUAGE_HOME")
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
-export PATH=$PWD/bin:$PATH NUAGE_PROJECT=demo
+export PATH=$PWD/bin:$PATH NUAGE_PROJECT=demo NUAGE_PROGRESS=plain
 unset NUAGE_URL NUAGE_TOKEN
 
 readonly samples=controlplane/labs/guestbook
