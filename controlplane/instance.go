@@ -249,12 +249,12 @@ func (w *world) instancePhase(i api.Instance, o compute.Observed, there bool, s 
 		return api.Failed, trouble.reason()
 	case troubled:
 		return api.Pending, trouble.reason()
+	case !there:
+		return api.Pending, w.making(i.Project, "making the container")
 	case i.Spec.Stopped && running:
 		return api.Stopping, "shutting down"
 	case i.Spec.Stopped:
 		return api.Stopped, "stopped by its owner"
-	case !there:
-		return api.Pending, w.making(i.Project, "making the container")
 	case !running:
 		return w.tracks[i.ID].down(o)
 	case i.Spec.Boot != w.machines[i.ID].Boot:

@@ -43,7 +43,7 @@ func exits(t *testing.T, s *suite) {
 	}
 	w = s.workload("greedy")
 	w.Limits.MemoryBytes = 16 << 20
-	w.Command = s.Shell("x=a; while :; do x=$x$x; done")
+	w.Command = s.Shell("sleep 1; x=a; while :; do x=$x$x; done") // the engine needs a moment to watch for it
 	s.started(t, w)
 	if o := s.ended(t, "greedy"); !o.OOMKilled || o.ExitCode != 137 {
 		t.Errorf("it was out of memory and is %+v", o)
