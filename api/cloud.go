@@ -16,8 +16,14 @@ type Cloud struct {
 	Projects       Projects
 	Tokens         Tokens
 	Keys           Keys
+	Networks       Networks
 	SecurityGroups SecurityGroups
+	Images         Images
+	Volumes        Volumes
+	Snapshots      Snapshots
 	Instances      Instances
+	LoadBalancers  LoadBalancers
+	InstanceGroups InstanceGroups
 	Apps           Apps
 	Databases      Databases
 	Functions      Functions
@@ -34,6 +40,7 @@ type Cloud struct {
 type Resource[T, S any] interface {
 	// Create stores the intent and answers at once; Wait tells when it is done.
 	// Invalid: bad name or spec. NotFound: the project, or something the spec names. Conflict: the name is taken.
+	// Exhausted: a quota of the project is reached.
 	Create(ctx context.Context, project, name string, spec S) (T, error)
 	// Get. NotFound: no such noun.
 	Get(ctx context.Context, project, name string) (T, error)

@@ -1,6 +1,9 @@
 package api
 
-import "context"
+import (
+	"context"
+	"time"
+)
 
 // Instance is a machine: a container that boots, with SSH, an address, limits and user data.
 type Instance struct {
@@ -14,8 +17,12 @@ type InstanceSpec struct {
 	Image          string            `json:"image,omitempty" doc:"name from the catalog or an image reference; debian-12 when empty"`
 	Type           string            `json:"type,omitempty" enum:",nano,micro,small,medium,large" doc:"small when empty"`
 	Key            string            `json:"key,omitempty" doc:"name of a key in the project, let in as root"`
-	UserData       string            `json:"userData,omitempty" maxLength:"65536" doc:"shell script, run once as root at first boot"`
+	UserData       string            `json:"userData,omitempty" maxLength:"65536" doc:"shell script (#!) or #cloud-config, run once as root at first boot"`
+	Network        string            `json:"network,omitempty" doc:"name of a network; default when empty; cannot change"`
+	Private        bool              `json:"private,omitempty" doc:"true: no public address, so only its network reaches it"`
 	SecurityGroups []string          `json:"securityGroups,omitempty" doc:"default when empty"`
+	Volumes        []VolumeMount     `json:"volumes,omitempty" maxItems:"16" doc:"of a running instance only changed by attach and detach"`
+	Spot           bool              `json:"spot,omitempty" doc:"cheaper, and the cloud may take it back after a notice; cannot change"`
 	Env            map[string]string `json:"env,omitempty"`
 	Tags           map[string]string `json:"tags,omitempty"`
 	Stopped        bool              `json:"stopped,omitempty" doc:"true: the machine shall be off"`
@@ -29,8 +36,12 @@ type InstanceStatus struct {
 	SSH      *Endpoint  `json:"ssh,omitempty" doc:"where an SSH client on the laptop reaches it"`
 	HostKey  string     `json:"hostKey,omitempty" doc:"SSH host key in authorized_keys form"`
 	Ports    []HostPort `json:"ports,omitempty" doc:"ports that security groups open and how the laptop reaches them"`
+	Public   bool       `json:"public" doc:"the laptop reaches it: a public address is billed while it runs"`
 	UserData string     `json:"userData" enum:"none,running,done,failed"`
 	Restarts int        `json:"restarts" doc:"times the platform brought it back"`
+	OOMKills int        `json:"oomKills,omitempty" doc:"processes the kernel has killed since boot for want of memory"`
+	Group    string     `json:"group,omitempty" doc:"instance group it is a member of"`
+	Reclaim  *time.Time `json:"reclaim,omitempty" doc:"when a spot instance is taken back"`
 }
 
 // Endpoint is an address a program on the laptop can dial.
@@ -61,6 +72,26 @@ type Instances interface {
 	Resource[Instance, InstanceSpec]
 	// Power changes what should run. Starting a running machine or stopping a stopped one changes nothing. NotFound; Conflict: being deleted.
 	Power(ctx context.Context, project, name string, action PowerAction) (Instance, error)
+	// Reclaim takes a spot instance back: after the notice it is deleted, its volumes are kept. The notice is in its metadata at
+	// once. A second call with a shorter notice hastens it. NotFound. Invalid: notice below 0 or over an hour. Conflict: no spot instance.
+	Reclaim(ctx context.Context, project, name string, notice time.Duration) (Instance, error)
+	// Metrics returns the newest sample. NotFound. Conflict: not running. Unavailable: none was taken yet. Unsupported: the engine does not measure.
+	Metrics(ctx context.Context, project, name string) (InstanceMetrics, error)
+}
+
+// InstanceMetrics are counters since the start of the machine, and gauges. A sample is taken every few seconds.
+type InstanceMetrics struct {
+	At            time.Time `json:"at"`
+	CPUSeconds    float64   `json:"cpuSeconds"`
+	CPUPercent    float64   `json:"cpuPercent" doc:"over the last minute or since boot, in percent of the type's vCPU"`
+	MemoryBytes   uint64    `json:"memoryBytes"`
+	MemoryLimit   int64     `json:"memoryLimit"`
+	ReceiveBytes  uint64    `json:"receiveBytes" doc:"network"`
+	TransmitBytes uint64    `json:"transmitBytes" doc:"network"`
+	ReadBytes     uint64    `json:"readBytes" doc:"disks"`
+	WriteBytes    uint64    `json:"writeBytes" doc:"disks"`
+	Processes     uint64    `json:"processes"`
+	ProcessLimit  int64     `json:"processLimit"`
 }
 
 // Size is an instance type or an app's or database's size: real limits.

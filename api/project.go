@@ -15,12 +15,23 @@ type Project struct {
 // ProjectSpec is what a user says of a project.
 type ProjectSpec struct {
 	Description string `json:"description,omitempty" maxLength:"500"`
+	Quota       Quota  `json:"quota,omitzero" doc:"the most the project may have"`
+}
+
+// Quota are amounts over all of a project's nouns, as declared and not as used; stopped instances count. In a spec 0 means no limit.
+type Quota struct {
+	Instances   int64 `json:"instances,omitempty" minimum:"0"`
+	MilliCPU    int64 `json:"milliCPU,omitempty" minimum:"0" doc:"of instances, in thousandths of a vCPU"`
+	MemoryBytes int64 `json:"memoryBytes,omitempty" minimum:"0" doc:"of instances"`
+	Volumes     int64 `json:"volumes,omitempty" minimum:"0"`
+	VolumeBytes int64 `json:"volumeBytes,omitempty" minimum:"0" doc:"sizes of volumes"`
 }
 
 // ProjectStatus is what the cloud says of a project.
 type ProjectStatus struct {
 	Status
 	CIDR string `json:"cidr" doc:"range of the project's default network"`
+	Used Quota  `json:"used" doc:"what counts against the quota"`
 }
 
 // Projects is account-wide. The project "default" is made with the cloud.
@@ -31,6 +42,9 @@ type Projects interface {
 	Get(ctx context.Context, name string) (Project, error)
 	// List answers in name order those the actor may see.
 	List(ctx context.Context, page Page) (List[Project], error)
+	// Update replaces description and quota. What is there already stays, also above a new quota. Invalid, NotFound;
+	// Conflict: another generation than the one given (0: any).
+	Update(ctx context.Context, name string, spec ProjectSpec, generation int64) (Project, error)
 	// Delete. NotFound. Conflict: not empty, or the project "default".
 	Delete(ctx context.Context, name string) error
 }

@@ -142,6 +142,7 @@ type Observed struct {
 	Address    string
 	Endpoints  map[int]Endpoint // by container port: where a program on the laptop dials; only while running
 	Limits     Limits
+	Mounts     []Mount // volumes of this cloud that it was made with, by path
 }
 
 // Endpoint is a host and port.
@@ -190,15 +191,26 @@ type Networks interface {
 // Volume is a named disk.
 type Volume struct {
 	ID, Project, Name string
+	Bytes             int64 // its size; 0: as large as it gets. Listed as it was when the volume was made
+	Enforced          bool  // only listed: the engine holds it to Bytes
 }
 
 // Volumes makes disks. Nothing but RemoveVolume ever destroys data.
 type Volumes interface {
+	// EnsureVolume makes it, held to its size where the engine can. One that exists is left as it is.
 	EnsureVolume(ctx context.Context, v Volume) error
 	RemoveVolume(ctx context.Context, id string) error // an absent one is fine. Conflict: a workload mounts it, stopped or not
 	ListVolumes(ctx context.Context) ([]Volume, error)
 	// VolumeBytes is the disk space a volume takes now. NotFound.
 	VolumeBytes(ctx context.Context, id string) (int64, error)
+}
+
+// Copier copies disks.
+type Copier interface {
+	// CopyVolume makes to hold exactly what from holds at one moment: owners, modes, links, sparse files and extended attributes.
+	// Workloads that mount from are held meanwhile; one that is cut off lets them go on, at the latest when the engine is opened
+	// again, and is simply called again. NotFound: either. Conflict: a workload mounts to.
+	CopyVolume(ctx context.Context, from, to string) error
 }
 
 // Image is an image the engine has.
@@ -215,6 +227,14 @@ type Images interface {
 	Image(ctx context.Context, ref string, wait time.Duration) (Image, error)
 	// RemoveImage removes an image of ours by id or tag. An absent one is fine. Conflict: not ours; in use.
 	RemoveImage(ctx context.Context, ref string) error
+}
+
+// Committer makes images of root disks.
+type Committer interface {
+	// Commit makes an image of a workload's root disk, running or not, and tags it b.Tag. The image's own command, user and
+	// environment are those of the image the workload was made from: nothing of the workload's spec is in it, no volume is.
+	// NotFound. Processes are held meanwhile.
+	Commit(ctx context.Context, id string, b Build) (Image, error)
 }
 
 // Builder builds images.

@@ -38,7 +38,7 @@ func (cp *ControlPlane) note(part, noun string, m *api.Meta, verb, detail string
 // modelOf says which service model a noun belongs to; keys and groups belong to instances.
 func modelOf(noun string) string {
 	switch noun {
-	case "instance", "key", "security-group":
+	case "instance", "key", "security-group", "network", "image", "volume", "snapshot", "load-balancer", "instance-group":
 		return "iaas"
 	case "app", "database":
 		return "paas"
@@ -83,8 +83,14 @@ func nounLayer(noun string) api.Layer {
 	switch noun {
 	case "key", "token", "project":
 		return api.LayerIdentities
-	case "security-group":
+	case "security-group", "network", "load-balancer":
 		return api.LayerNetworkControls
+	case "volume", "snapshot":
+		return api.LayerData
+	case "image":
+		return api.LayerOperatingSystem
+	case "instance-group":
+		return api.LayerScaling
 	}
 	return api.LayerConfiguration
 }

@@ -244,6 +244,37 @@ func (p projects) List(ctx context.Context, page api.Page) (api.List[api.Project
 	return out, err
 }
 
+// Update replaces description and quota.
+func (p projects) Update(ctx context.Context, name string, spec api.ProjectSpec, generation int64) (api.Project, error) {
+	actor, err := p.cp.wholeCloud(ctx, "change a project")
+	if err != nil {
+		return api.Project{}, err
+	}
+	var now api.Project
+	err = p.cp.Store.Update(func(tx *storage.Tx) error {
+		if err := p.cp.projectExists(tx, name); err != nil {
+			return err
+		}
+		if now, err = projectTable.GetBy(tx, "name", name); err != nil {
+			return err
+		}
+		if generation != 0 && generation != now.Generation {
+			return api.Errorf(api.Conflict, "cannot change project %q: it is at generation %d, not %d; read it again", name, now.Generation, generation)
+		}
+		if same(now.Spec, spec) {
+			return nil
+		}
+		now.Spec = spec
+		now.Generation++
+		ready(&now.Status.Status, now.Generation, "ready")
+		if err := projectTable.Put(tx, now); err != nil {
+			return err
+		}
+		return p.cp.record(tx, actor, "project", &now.Meta, "update", "")
+	})
+	return now, err
+}
+
 func (p projects) Delete(ctx context.Context, name string) error {
 	actor, err := p.cp.wholeCloud(ctx, "delete a project")
 	if err != nil {

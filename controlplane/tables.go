@@ -12,12 +12,19 @@ import (
 type machine struct {
 	ID          string `json:"id"`
 	Project     string `json:"project"`
-	Host        int    `json:"host"`        // number of the address within the project's range
-	HostKey     []byte `json:"hostKey"`     // sealed PEM
-	HostKeyLine string `json:"hostKeyLine"` // public half
-	UserData    string `json:"userData"`    // none, pending, done, failed
-	Exit        int    `json:"exit"`        // of user data
-	Boot        int64  `json:"boot"`        // reboots done
+	Network     string `json:"network,omitempty"` // id of its network; "": the project's own
+	Host        int    `json:"host"`              // number of the address within its network's range
+	HostKey     []byte `json:"hostKey"`           // sealed PEM
+	HostKeyLine string `json:"hostKeyLine"`       // public half
+	UserData    string `json:"userData"`          // none, pending, done, failed
+	Exit        int    `json:"exit"`              // of user data
+	Boot        int64  `json:"boot"`              // reboots done
+
+	Image   string     `json:"image,omitempty"`   // what the engine makes it of now: its root disk as committed last; "": what the spec names
+	Commits []string   `json:"commits,omitempty"` // tags of its root disk, written down before they are made; all but Image are to be removed
+	Group   string     `json:"group,omitempty"`   // id of the instance group it is a member of
+	Made    string     `json:"made,omitempty"`    // hash of the group's template it was made from
+	Reclaim *time.Time `json:"reclaim,omitempty"` // when a spot instance is taken back, in real time
 }
 
 // server is what the control plane alone knows of a database.
@@ -119,6 +126,12 @@ var (
 	projectTable  = nounTable[api.Project]("projects", func(p *api.Project) string { return p.Name })
 	tokenTable    = storage.NewTable("tokens", func(t *tokenRecord) string { return t.ID }, storage.Unique("name", func(t *tokenRecord) string { return t.Name }), storage.Unique("hash", func(t *tokenRecord) string { return t.Hash }))
 	keyTable      = nounTable[api.Key]("keys", nil)
+	networkTable  = nounTable[api.Network]("networks", nil)
+	imageTable    = nounTable[api.Image]("images", nil)
+	volumeTable   = nounTable[api.Volume]("volumes", nil)
+	snapshotTable = nounTable[api.Snapshot]("snapshots", nil)
+	balancerTable = nounTable[api.LoadBalancer]("load-balancers", nil)
+	fleetTable    = nounTable[api.InstanceGroup]("instance-groups", nil)
 	groupTable    = nounTable[api.SecurityGroup]("security-groups", nil)
 	instanceTable = nounTable[api.Instance]("instances", nil)
 	appTable      = nounTable[api.App]("apps", nil)

@@ -18,6 +18,12 @@ type world struct {
 	projects  map[string]api.Project // by name
 	keys      map[string]api.Key     // by project/name
 	groups    map[string]api.SecurityGroup
+	networks  map[string]api.Network // by project/name
+	images    map[string]api.Image   // by project/name
+	volumes   map[string]api.Volume  // by project/name
+	snapshots []api.Snapshot
+	balancers []api.LoadBalancer
+	fleets    []api.InstanceGroup
 	instances []api.Instance
 	machines  map[string]machine // by id
 	apps      []api.App
@@ -50,7 +56,8 @@ type world struct {
 // read fills the world from the store.
 func (cp *ControlPlane) read() (*world, error) {
 	w := &world{
-		number: cp.readings.Add(1), projects: map[string]api.Project{}, keys: map[string]api.Key{}, groups: map[string]api.SecurityGroup{}, machines: map[string]machine{},
+		number: cp.readings.Add(1), projects: map[string]api.Project{}, keys: map[string]api.Key{}, groups: map[string]api.SecurityGroup{},
+		networks: map[string]api.Network{}, images: map[string]api.Image{}, volumes: map[string]api.Volume{}, machines: map[string]machine{},
 		releases: map[string]release{}, drains: map[string][]drain{}, servers: map[string]server{}, logins: map[string]login{},
 		tracks: map[string]track{}, runs: map[string]run{}, damaged: map[string]bool{}, lostRuns: map[string]bool{},
 	}
@@ -63,6 +70,18 @@ func (cp *ControlPlane) read() (*world, error) {
 			func() error {
 				return index(tx, groupTable, w.groups, func(g api.SecurityGroup) string { return g.Project + "/" + g.Name })
 			},
+			func() error {
+				return index(tx, networkTable, w.networks, func(n api.Network) string { return n.Project + "/" + n.Name })
+			},
+			func() error {
+				return index(tx, imageTable, w.images, func(i api.Image) string { return i.Project + "/" + i.Name })
+			},
+			func() error {
+				return index(tx, volumeTable, w.volumes, func(v api.Volume) string { return v.Project + "/" + v.Name })
+			},
+			func() error { return all(tx, snapshotTable, &w.snapshots) },
+			func() error { return all(tx, balancerTable, &w.balancers) },
+			func() error { return all(tx, fleetTable, &w.fleets) },
 			func() error { return all(tx, instanceTable, &w.instances) },
 			func() error { return index(tx, machineTable, w.machines, func(m machine) string { return m.ID }) },
 			func() error { return all(tx, appTable, &w.apps) },

@@ -23,6 +23,10 @@ func (p projects) List(ctx context.Context, page api.Page) (api.List[api.Project
 	return ask[api.List[api.Project]](ctx, p.c, request{method: http.MethodGet, path: path("projects"), query: pageQuery(page)})
 }
 
+func (p projects) Update(ctx context.Context, name string, spec api.ProjectSpec, generation int64) (api.Project, error) {
+	return ask[api.Project](ctx, p.c, request{method: http.MethodPut, path: path("projects", name), in: named[api.ProjectSpec]{Spec: spec}, header: ifMatch(generation)})
+}
+
 func (p projects) Delete(ctx context.Context, name string) error {
 	return p.c.call(ctx, request{method: http.MethodDelete, path: path("projects", name)}, nil)
 }

@@ -96,6 +96,36 @@ func (i instances) Power(ctx context.Context, project, name string, action api.P
 	return ask[api.Instance](ctx, i.c, request{method: http.MethodPost, path: i.at(project, name, string(action))})
 }
 
+func (i instances) Reclaim(ctx context.Context, project, name string, notice time.Duration) (api.Instance, error) {
+	in := struct {
+		Notice string `json:"notice"`
+	}{notice.String()}
+	return ask[api.Instance](ctx, i.c, request{method: http.MethodPost, path: i.at(project, name, "reclaim"), in: in})
+}
+
+func (i instances) Metrics(ctx context.Context, project, name string) (api.InstanceMetrics, error) {
+	return ask[api.InstanceMetrics](ctx, i.c, request{method: http.MethodGet, path: i.at(project, name, "metrics")})
+}
+
+type volumes struct {
+	resource[api.Volume, api.VolumeSpec]
+}
+
+func (v volumes) Attach(ctx context.Context, project, name string, to api.Attachment, restart bool) (api.Volume, error) {
+	in := struct {
+		api.Attachment
+		Restart bool `json:"restart"`
+	}{to, restart}
+	return ask[api.Volume](ctx, v.c, request{method: http.MethodPost, path: v.at(project, name, "attach"), in: in})
+}
+
+func (v volumes) Detach(ctx context.Context, project, name string, restart bool) (api.Volume, error) {
+	in := struct {
+		Restart bool `json:"restart"`
+	}{restart}
+	return ask[api.Volume](ctx, v.c, request{method: http.MethodPost, path: v.at(project, name, "detach"), in: in})
+}
+
 type apps struct {
 	resource[api.App, api.AppSpec]
 }

@@ -14,12 +14,31 @@ type Config struct {
 	InstanceID     string            `json:"instanceId"`
 	Hostname       string            `json:"hostname"`
 	AuthorizedKeys []Key             `json:"authorizedKeys"`
-	HostKey        string            `json:"hostKey"` // PEM of an OpenSSH private key; "": SSH is off
-	Rules          []Rule            `json:"rules"`   // inbound; none: nothing may come in
-	DenyOut        []string          `json:"denyOut"` // addresses or CIDRs nothing inside may open a connection to
-	UserData       string            `json:"userData"`
+	HostKey        string            `json:"hostKey"`   // PEM of an OpenSSH private key; "": SSH is off
+	Rules          []Rule            `json:"rules"`     // inbound; none: nothing may come in
+	DenyOut        []string          `json:"denyOut"`   // addresses or CIDRs nothing inside may open a connection to
+	DenyIn         []string          `json:"denyIn"`    // sources that may open no connection, whatever Rules say
+	AllowOut       []string          `json:"allowOut"`  // where things inside may open connections to at all; nil: anywhere that DenyOut does not name. Loopback and metadata always
+	MachineID      string            `json:"machineId"` // 32 hex digits for /etc/machine-id, written at each boot where the file holds another; "": left alone
+	Metadata       Metadata          `json:"metadata"`
+	UserData       string            `json:"userData"`    // a script with #!, or #cloud-config
 	RunUserData    bool              `json:"runUserData"` // run it in this boot; the guest runs it once a boot at most
 	Env            map[string]string `json:"env"`         // for everything the guest starts, over the container's own
+}
+
+// Metadata is what the service at 169.254.169.254 tells the machine of itself, beside what Config says already.
+type Metadata struct {
+	Image          string            `json:"image"` // ami-id
+	Type           string            `json:"type"`  // instance-type
+	Address        string            `json:"address"`
+	PublicAddress  string            `json:"publicAddress"` // "": 404
+	Project        string            `json:"project"`
+	Region         string            `json:"region"`
+	Zone           string            `json:"zone"` // of placement
+	SecurityGroups []string          `json:"securityGroups"`
+	Tags           map[string]string `json:"tags"`
+	Spot           bool              `json:"spot"`    // instance-life-cycle: spot or on-demand
+	Reclaim        *time.Time        `json:"reclaim"` // of spot/instance-action and spot/termination-time; nil: 404
 }
 
 // Key lets its holder in as root.
@@ -56,6 +75,8 @@ type State struct {
 	SSH          bool   `json:"ssh"`        // the SSH server accepts connections
 	UserData     string `json:"userData"`   // none (not run in this boot), running, done, failed
 	UserDataExit int    `json:"userDataExit"`
+	UserDataNote string `json:"userDataNote"` // what failed, in words: as `runcmd: exit status 2`
+	OOMKills     int    `json:"oomKills"`     // processes the kernel has killed in this boot for want of memory
 	Firewall     string `json:"firewall"`
 }
 
