@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"net/netip"
+	"slices"
 	"strconv"
 
 	"nuage/api"
@@ -106,10 +107,10 @@ func (cp *ControlPlane) addProject(tx *storage.Tx, actor api.Actor, name string,
 	return made, groupTable.Insert(tx, group)
 }
 
-// Ranges of projects are /22 networks out of 10.128.0.0/9. A cloud begins at a place of its own, so that clouds that
+// Ranges of projects are /20 networks out of 10.128.0.0/9. A cloud begins at a place of its own, so that clouds that
 // share an engine seldom meet; where they do, the engine says so and the loop takes the next one.
 const (
-	rangeBits  = 22
+	rangeBits  = 20
 	rangeCount = 1 << (rangeBits - 9)
 )
 
@@ -121,18 +122,24 @@ func rangeAt(i uint32) netip.Prefix {
 
 // freeRange returns a range that no project has; after, where not "", is one that turned out to be in use elsewhere.
 func (cp *ControlPlane) freeRange(tx *storage.Tx, after string) (string, error) {
-	used := map[string]bool{after: true}
-	err := projectTable.Each(tx, "", func(p api.Project) error { used[p.Status.CIDR] = true; return nil })
+	used := []string{after}
+	err := projectTable.Each(tx, "", func(p api.Project) error { used = append(used, p.Status.CIDR); return nil })
 	if err != nil {
 		return "", err
 	}
 	start := cp.rangeStart(after)
 	for i := range uint32(rangeCount) {
-		if cidr := rangeAt(start + i).String(); !used[cidr] {
-			return cidr, nil
+		if free := rangeAt(start + i); !slices.ContainsFunc(used, func(cidr string) bool { return overlaps(free, cidr) }) {
+			return free.String(), nil
 		}
 	}
 	return "", api.Errorf(api.Exhausted, "cannot create a project: all %d network ranges are in use", rangeCount)
+}
+
+// overlaps tells that a range shares addresses with another, given as text; what is no range shares none.
+func overlaps(p netip.Prefix, cidr string) bool {
+	other, err := netip.ParsePrefix(cidr)
+	return err == nil && p.Overlaps(other)
 }
 
 func (cp *ControlPlane) rangeStart(after string) uint32 {
@@ -168,26 +175,36 @@ func engineRange(cidr string) string {
 	return hostAddress(cidr, 1<<(31-p.Bits())) + "/" + itoa(p.Bits()+1)
 }
 
-// The numbers of addresses that we give out in a project's range: its lower half, without the first few.
-const (
-	firstHost = 10
-	endHost   = 1 << (31 - rangeBits)
-)
+// firstHost is the number of the first address that we give out in a project's range.
+const firstHost = 10
+
+// endHost is the number behind the last one: we give out the lower half of a range.
+func endHost(cidr string) int {
+	p, err := netip.ParsePrefix(cidr)
+	if err != nil {
+		return 0
+	}
+	return 1 << (31 - p.Bits())
+}
 
 // freeHost returns a number that nothing in the project has: the next one that was never given out, or where all were,
 // the lowest that is free again.
 func (cp *ControlPlane) freeHost(tx *storage.Tx, project string) (int, error) {
-	n := firstHost
+	p, err := projectTable.GetBy(tx, "name", project)
+	if err != nil {
+		return 0, err
+	}
+	n, end := firstHost, endHost(p.Status.CIDR)
 	if s, err := settingTable.Get(tx, hostsKey(project)); err == nil {
 		if n, err = strconv.Atoi(string(s.Value)); err != nil {
 			return 0, api.Errorf(api.Internal, "cannot read the next address of project %q: %w", project, err)
 		}
 	}
-	if n < endHost {
+	if n < end {
 		return n, settingTable.Put(tx, setting{Key: hostsKey(project), Value: []byte(itoa(n + 1))})
 	}
 	used := map[int]bool{}
-	err := machineTable.Each(tx, "", func(m machine) error { used[m.Host] = used[m.Host] || m.Project == project; return nil })
+	err = machineTable.Each(tx, "", func(m machine) error { used[m.Host] = used[m.Host] || m.Project == project; return nil })
 	if err != nil {
 		return 0, err
 	}
@@ -195,7 +212,7 @@ func (cp *ControlPlane) freeHost(tx *storage.Tx, project string) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	for n := firstHost; n < endHost; n++ {
+	for n := firstHost; n < end; n++ {
 		if !used[n] {
 			return n, nil
 		}
