@@ -10,7 +10,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"sync"
 	"time"
@@ -184,44 +183,4 @@ func deployGreeting(ctx context.Context, c *cloud) error {
 	}
 	_, err = c.api.Functions.Create(ctx, "default", "greeting", api.FunctionSpec{Runtime: "wasm", Source: source.ID})
 	return err
-}
-
-// benchInstance makes an instance and logs in by OpenSSH, against docker run of the same image and its first exec. The
-// two take turns, so that a busy machine is busy for both.
-func benchInstance(ctx context.Context, binary string) ([]row, error) {
-	c, err := start(ctx, binary, "docker")
-	if err != nil {
-		return nil, err
-	}
-	defer c.stop()
-	const rounds = 7
-	ours, base := make([]time.Duration, rounds), make([]time.Duration, rounds)
-	for i := range rounds {
-		name := fmt.Sprintf("bench%d", i)
-		begin := time.Now()
-		if _, err := c.run(ctx, "instance", "create", name, "--image", "debian-12"); err != nil {
-			return nil, err
-		}
-		if _, err := c.run(ctx, "ssh", name, "--", "true"); err != nil {
-			return nil, err
-		}
-		ours[i] = time.Since(begin)
-		if base[i], err = dockerRun(ctx); err != nil {
-			return nil, err
-		}
-	}
-	return []row{timeRow("instance: create to SSH login, debian-12", median(ours), median(base), "two commands, real OpenSSH", "docker run -d, docker exec true")}, nil
-}
-
-// dockerRun times a plain container from nothing to its first exec, and removes it.
-func dockerRun(ctx context.Context) (time.Duration, error) {
-	begin := time.Now()
-	id, err := exec.CommandContext(ctx, "docker", "run", "-d", "nuage/debian-12:1", "sleep", "600").Output()
-	if err != nil {
-		return 0, fmt.Errorf("docker run: %w", err)
-	}
-	container := string(bytes.TrimSpace(id))
-	err = exec.CommandContext(ctx, "docker", "exec", container, "true").Run()
-	took := time.Since(begin)
-	return took, errors.Join(err, exec.Command("docker", "rm", "-f", container).Run())
 }
