@@ -38,7 +38,10 @@ func TestClientCarriesValues(t *testing.T) {
 		"replay": func(c api.Cloud) (any, error) {
 			return c.Instances.Create(ctx, "p", "web", api.InstanceSpec{Type: "nano"})
 		},
-		"project":  func(c api.Cloud) (any, error) { return c.Projects.Create(ctx, "p", api.ProjectSpec{Description: "d"}) },
+		"project": func(c api.Cloud) (any, error) { return c.Projects.Create(ctx, "p", api.ProjectSpec{Description: "d"}) },
+		"quota": func(c api.Cloud) (any, error) {
+			return c.Projects.Update(ctx, "p", api.ProjectSpec{Quota: api.Quota{Volumes: 3, VolumeBytes: 1 << 40}}, 7)
+		},
 		"token":    func(c api.Cloud) (any, error) { return c.Tokens.Create(ctx, "t", api.TokenSpec{ExpiresAt: &when}) },
 		"revoke":   func(c api.Cloud) (any, error) { return nil, c.Tokens.Revoke(ctx, "t") },
 		"actor":    func(c api.Cloud) (any, error) { return c.Tokens.Authenticate(ctx, "shop-only") },
@@ -98,6 +101,12 @@ func TestClientResource(t *testing.T) {
 	if v, err := c.Instances.Power(ctx, "p", "a", api.PowerReboot); err != nil || v.Status.Reason != "reboot" {
 		t.Errorf("power: %+v, %v", v, err)
 	}
+	if v, err := c.Instances.Reclaim(ctx, "p", "a", 90*time.Second); err != nil || v.Status.Reclaim == nil || v.Status.Reclaim.Sub(v.CreatedAt) != 90*time.Second {
+		t.Errorf("reclaim: %+v, %v", v.Status, err)
+	}
+	if m, err := c.Instances.Metrics(ctx, "p", "a"); err != nil || m.CPUPercent != 12.5 || m.MemoryBytes != 7 {
+		t.Errorf("metrics: %+v, %v", m, err)
+	}
 	if v, err := r.Wait(ctx, "p", "a", time.Hour); err != nil || v.Name != "a" {
 		t.Errorf("wait for what is settled: %+v, %v", v, err)
 	}
@@ -106,6 +115,23 @@ func TestClientResource(t *testing.T) {
 	}
 	if _, err := r.Wait(ctx, "p", "a", time.Second); !errors.Is(err, api.NotFound) {
 		t.Errorf("wait for what is gone: %v", err)
+	}
+}
+
+func TestClientVolumes(t *testing.T) {
+	c, _ := dial(t, "all")
+	ctx := t.Context()
+	if _, err := c.Volumes.Create(ctx, "p", "data", api.VolumeSpec{SizeBytes: 1 << 30}); err != nil {
+		t.Fatal(err)
+	}
+	to := api.Attachment{Instance: "web", Path: "/data"}
+	for _, restart := range []bool{true, false} {
+		if v, err := c.Volumes.Attach(ctx, "p", "data", to, restart); err != nil || v.Status.Attached == nil || *v.Status.Attached != to || v.Status.Enforced != restart {
+			t.Errorf("attach with restart %t: %+v, %v", restart, v, err)
+		}
+		if v, err := c.Volumes.Detach(ctx, "p", "data", restart); err != nil || v.Status.Attached != nil || v.Status.Enforced != restart {
+			t.Errorf("detach with restart %t: %+v, %v", restart, v, err)
+		}
 	}
 }
 

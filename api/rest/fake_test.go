@@ -32,6 +32,18 @@ func fakeCloud() api.Cloud {
 		Instances: fakeInstances{newFake[api.Instance, api.InstanceSpec](func(m api.Meta, s api.InstanceSpec) api.Instance {
 			return api.Instance{Meta: m, Spec: s, Status: api.InstanceStatus{Status: settled(m)}}
 		})},
+		Networks: newFake[api.Network, api.NetworkSpec](func(m api.Meta, s api.NetworkSpec) api.Network { return api.Network{Meta: m, Spec: s} }),
+		Images:   newFake[api.Image, api.ImageSpec](func(m api.Meta, s api.ImageSpec) api.Image { return api.Image{Meta: m, Spec: s} }),
+		Volumes: fakeVolumes{newFake[api.Volume, api.VolumeSpec](func(m api.Meta, s api.VolumeSpec) api.Volume {
+			return api.Volume{Meta: m, Spec: s, Status: api.VolumeStatus{Status: settled(m)}}
+		})},
+		Snapshots: newFake[api.Snapshot, api.SnapshotSpec](func(m api.Meta, s api.SnapshotSpec) api.Snapshot { return api.Snapshot{Meta: m, Spec: s} }),
+		LoadBalancers: newFake[api.LoadBalancer, api.LoadBalancerSpec](func(m api.Meta, s api.LoadBalancerSpec) api.LoadBalancer {
+			return api.LoadBalancer{Meta: m, Spec: s}
+		}),
+		InstanceGroups: newFake[api.InstanceGroup, api.InstanceGroupSpec](func(m api.Meta, s api.InstanceGroupSpec) api.InstanceGroup {
+			return api.InstanceGroup{Meta: m, Spec: s}
+		}),
 		Apps:        fakeApps{Resource: newFake[api.App, api.AppSpec](func(m api.Meta, s api.AppSpec) api.App { return api.App{Meta: m, Spec: s} })},
 		Databases:   fakeDatabases{},
 		Functions:   fakeFunctions{},
@@ -162,6 +174,34 @@ func (f fakeInstances) Power(ctx context.Context, project, name string, action a
 	return v, err
 }
 
+func (f fakeInstances) Reclaim(ctx context.Context, project, name string, notice time.Duration) (api.Instance, error) {
+	v, err := f.Get(ctx, project, name)
+	at := v.CreatedAt.Add(notice)
+	v.Status.Reclaim = &at
+	return v, err
+}
+
+func (f fakeInstances) Metrics(ctx context.Context, project, name string) (api.InstanceMetrics, error) {
+	v, err := f.Get(ctx, project, name)
+	return api.InstanceMetrics{At: v.CreatedAt, CPUPercent: 12.5, MemoryBytes: 7}, err
+}
+
+type fakeVolumes struct {
+	*fake[api.Volume, api.VolumeSpec]
+}
+
+func (f fakeVolumes) Attach(ctx context.Context, project, name string, to api.Attachment, restart bool) (api.Volume, error) {
+	v, err := f.Get(ctx, project, name)
+	v.Status.Attached, v.Status.Enforced = &to, restart
+	return v, err
+}
+
+func (f fakeVolumes) Detach(ctx context.Context, project, name string, restart bool) (api.Volume, error) {
+	v, err := f.Get(ctx, project, name)
+	v.Status.Enforced = restart
+	return v, err
+}
+
 type fakeApps struct {
 	api.Resource[api.App, api.AppSpec]
 }
@@ -272,6 +312,10 @@ func (fakeProjects) Get(_ context.Context, name string) (api.Project, error) {
 		return api.Project{}, fmt.Errorf("open /root/.nuage/state.db: no such file")
 	}
 	return api.Project{Meta: api.Meta{Name: name, Generation: 2}}, nil
+}
+
+func (fakeProjects) Update(_ context.Context, name string, spec api.ProjectSpec, generation int64) (api.Project, error) {
+	return api.Project{Meta: api.Meta{Name: name, Generation: generation + 1}, Spec: spec}, nil
 }
 
 func (fakeProjects) Delete(_ context.Context, name string) error {

@@ -49,6 +49,12 @@ func (f *face) version() string {
 func tags() []*huma.Tag {
 	return []*huma.Tag{
 		{Name: "instances", Description: "Machines: IaaS."},
+		{Name: "images", Description: "What instances boot from."},
+		{Name: "volumes", Description: "Disks that outlive instances."},
+		{Name: "snapshots", Description: "Copies of volumes."},
+		{Name: "networks", Description: "Private ranges of addresses."},
+		{Name: "load-balancers", Description: "One address for several instances."},
+		{Name: "instance-groups", Description: "As many like instances as their load asks for."},
 		{Name: "keys", Description: "Public SSH keys."},
 		{Name: "security-groups", Description: "What may reach an instance."},
 		{Name: "apps", Description: "Programs the platform runs: PaaS."},

@@ -11,7 +11,7 @@ import (
 )
 
 const instanceText = `{"id":"x-0123456789abcdef","name":"web","project":"default","generation":1,"createdAt":"2026-01-02T03:04:05Z",` +
-	`"spec":{"type":"nano"},"status":{"phase":"running","reason":"is there","generation":1,"userData":"","restarts":0}}`
+	`"spec":{"type":"nano"},"status":{"phase":"running","reason":"is there","generation":1,"public":false,"userData":"","restarts":0}}`
 
 // step is one request and the whole answer to it.
 type step struct {
@@ -91,13 +91,40 @@ func TestVerbs(t *testing.T) {
 	})
 }
 
+func TestMachineVerbs(t *testing.T) {
+	const p = "/v1/projects/default"
+	const volumeText = `{"id":"x-0123456789abcdef","name":"data","project":"default","generation":1,"createdAt":"2026-01-02T03:04:05Z","spec":{"sizeBytes":1048576},` +
+		`"status":{"phase":"running","reason":"is there","generation":1,"usedBytes":0,"enforced":false}}`
+	reclaimed := func(at string) string {
+		return strings.NewReplacer(`{"type":"nano"}`, `{"spot":true}`, `"restarts":0`, `"restarts":0,"reclaim":"`+at+`"`).Replace(instanceText)
+	}
+	newRig(t).steps(t, []step{
+		{name: "a spot instance", method: "POST", path: p + "/instances", body: `{"name":"web","spec":{"spot":true}}`, status: 201, want: strings.Replace(instanceText, `{"type":"nano"}`, `{"spot":true}`, 1)},
+		{name: "reclaim", method: "POST", path: p + "/instances/web/reclaim?wait=1s", body: `{"notice":"90s"}`, status: 200, want: strings.Replace(instanceText, `{"type":"nano"}`, `{"spot":true}`, 1), wantHeaders: `ETag: "1"`},
+		{name: "reclaim without a wait", method: "POST", path: p + "/instances/web/reclaim", body: `{"notice":"90s"}`, status: 200, want: reclaimed("2026-01-02T03:05:35Z")},
+		{name: "reclaim without a body", method: "POST", path: p + "/instances/web/reclaim", status: 200, want: reclaimed("2026-01-02T03:06:05Z")},
+		{name: "a notice that is none", method: "POST", path: p + "/instances/web/reclaim", body: `{"notice":"soon"}`, status: 400,
+			want: problemText("Bad Request", 400, "invalid", `cannot use the notice "soon": give a duration as 30s or 2m`)},
+		{name: "metrics", method: "GET", path: p + "/instances/web/metrics", status: 200, want: `{"at":"2026-01-02T03:04:05Z","cpuSeconds":0,"cpuPercent":12.5,"memoryBytes":7,` +
+			`"memoryLimit":0,"receiveBytes":0,"transmitBytes":0,"readBytes":0,"writeBytes":0,"processes":0,"processLimit":0}`},
+		{name: "metrics of nobody", method: "GET", path: p + "/instances/nobody/metrics", status: 404, want: problemText("Not Found", 404, "not_found", `cannot find "nobody": list what is there`)},
+		{name: "a volume", method: "POST", path: p + "/volumes", body: `{"name":"data","spec":{"sizeBytes":1048576}}`, status: 201, want: volumeText},
+		{name: "attach", method: "POST", path: p + "/volumes/data/attach", body: `{"instance":"web","path":"/data","restart":true}`, status: 200,
+			want: strings.Replace(volumeText, `"usedBytes":0,"enforced":false`, `"attached":{"instance":"web","path":"/data"},"usedBytes":0,"enforced":true`, 1), wantHeaders: `ETag: "1"`},
+		{name: "detach", method: "POST", path: p + "/volumes/data/detach", body: `{"restart":true}`, status: 200, want: strings.Replace(volumeText, "false", "true", 1)},
+		{name: "detach without a body", method: "POST", path: p + "/volumes/data/detach", status: 200, want: volumeText},
+		{name: "a project's quota", method: "PUT", path: "/v1/projects/shop", body: `{"spec":{"quota":{"instances":2,"milliCPU":500}}}`, headers: []string{`If-Match: "2"`}, status: 200, wantHeaders: `ETag: "3"`,
+			want: `{"id":"","name":"shop","project":"","generation":3,"createdAt":"0001-01-01T00:00:00Z","spec":{"quota":{"instances":2,"milliCPU":500}},"status":{"phase":"","reason":"","generation":0,"cidr":"","used":{}}}`},
+	})
+}
+
 func TestAccount(t *testing.T) {
 	newRig(t).steps(t, []step{
 		{name: "projects", method: "GET", path: "/v1/projects", headers: []string{"Authorization: Bearer shop-only"}, status: 200, want: `{"items":[],"next":""}`},
 		{name: "a project", method: "GET", path: "/v1/projects/shop", headers: []string{"Authorization: bearer shop-only"}, status: 200,
-			want: `{"id":"","name":"shop","project":"","generation":2,"createdAt":"0001-01-01T00:00:00Z","spec":{},"status":{"phase":"","reason":"","generation":0,"cidr":""}}`},
+			want: `{"id":"","name":"shop","project":"","generation":2,"createdAt":"0001-01-01T00:00:00Z","spec":{},"status":{"phase":"","reason":"","generation":0,"cidr":"","used":{}}}`},
 		{name: "a new project", method: "POST", path: "/v1/projects", body: `{"name":"shop"}`, status: 201, wantHeaders: "Location: /v1/projects/shop",
-			want: `{"id":"","name":"shop","project":"","generation":1,"createdAt":"0001-01-01T00:00:00Z","spec":{},"status":{"phase":"","reason":"","generation":0,"cidr":""}}`},
+			want: `{"id":"","name":"shop","project":"","generation":1,"createdAt":"0001-01-01T00:00:00Z","spec":{},"status":{"phase":"","reason":"","generation":0,"cidr":"","used":{}}}`},
 		{name: "a token", method: "POST", path: "/v1/tokens", body: `{"name":"ci","spec":{"project":"shop"}}`, status: 201, wantHeaders: "Location: /v1/tokens/ci",
 			want: `{"id":"","name":"ci","project":"","generation":1,"createdAt":"0001-01-01T00:00:00Z","spec":{"project":"shop"},"status":{"phase":"","reason":"","generation":0},"secret":"s"}`},
 		{name: "revoke", method: "DELETE", path: "/v1/tokens/ci", status: 204},
