@@ -61,20 +61,28 @@ type Meter struct {
 	// Spread says that a quantity accrued evenly over its interval, so that the border of a period or day divides it.
 	// The quantity of any other meter belongs whole to the interval's start.
 	Spread bool
-	// PerRun says that each usage record carries the id of its run, so that a price book may set a minimum per run.
+	// PerRun says that a quantity is made by starts and stops of something: each usage record carries the id of its run, so
+	// that a price book may set a minimum per run. Other quantities accrue while a record exists.
 	PerRun bool
 }
 
-// Names of meters without a size. Those with one are built by InstanceHours, AppHours and DatabaseHours.
+// Names of meters without a size. Those with one are built by InstanceHours, SpotHours, AppHours and DatabaseHours.
 const (
-	VolumeStorage     = "volume-storage"
-	DatabaseStorage   = "database-storage"
-	FunctionRequests  = "function-requests"
-	FunctionGBSeconds = "function-gb-seconds"
+	PublicAddressHours = "public-address-hours" // of an instance that the laptop reaches: one run is from a start to the stop
+	LoadBalancerHours  = "load-balancer-hours"  // while the load balancer exists, used or not
+	VolumeStorage      = "volume-storage"       // declared size, attached or not
+	SnapshotStorage    = "snapshot-storage"     // measured size
+	ImageStorage       = "image-storage"        // measured size of images that a project made or pulled
+	DatabaseStorage    = "database-storage"     // declared size
+	FunctionRequests   = "function-requests"
+	FunctionGBSeconds  = "function-gb-seconds"
 )
 
 // InstanceHours names the meter of instances of a size (see api.Sizes): one run is from a start to the stop.
 func InstanceHours(size string) string { return "instance-hours:" + size }
+
+// SpotHours names the meter of spot instances of a size: runs as of InstanceHours.
+func SpotHours(size string) string { return "spot-hours:" + size }
 
 // AppHours names the meter of an app's replicas of a size: each replica is a run.
 func AppHours(size string) string { return "app-hours:" + size }
@@ -91,7 +99,13 @@ func Meters() []Meter {
 		}
 	}
 	hours(InstanceHours, "instances", "iaas")
-	all = append(all, Meter{Name: VolumeStorage, Unit: GBMonths, Service: "volumes", Model: "iaas", Spread: true})
+	hours(SpotHours, "instances", "iaas")
+	all = append(all,
+		Meter{Name: PublicAddressHours, Unit: Hours, Service: "networks", Model: "iaas", Spread: true, PerRun: true},
+		Meter{Name: LoadBalancerHours, Unit: Hours, Service: "load-balancers", Model: "iaas", Spread: true},
+		Meter{Name: VolumeStorage, Unit: GBMonths, Service: "volumes", Model: "iaas", Spread: true},
+		Meter{Name: SnapshotStorage, Unit: GBMonths, Service: "snapshots", Model: "iaas", Spread: true},
+		Meter{Name: ImageStorage, Unit: GBMonths, Service: "images", Model: "iaas", Spread: true})
 	hours(AppHours, "apps", "paas")
 	hours(DatabaseHours, "databases", "paas")
 	return append(all,

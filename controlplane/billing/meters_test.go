@@ -20,7 +20,16 @@ instance-hours:micro Hours ms instances iaas spread=true run=true
 instance-hours:small Hours ms instances iaas spread=true run=true
 instance-hours:medium Hours ms instances iaas spread=true run=true
 instance-hours:large Hours ms instances iaas spread=true run=true
+spot-hours:nano Hours ms instances iaas spread=true run=true
+spot-hours:micro Hours ms instances iaas spread=true run=true
+spot-hours:small Hours ms instances iaas spread=true run=true
+spot-hours:medium Hours ms instances iaas spread=true run=true
+spot-hours:large Hours ms instances iaas spread=true run=true
+public-address-hours Hours ms networks iaas spread=true run=true
+load-balancer-hours Hours ms load-balancers iaas spread=true run=false
 volume-storage GB-Months MiB-ms volumes iaas spread=true run=false
+snapshot-storage GB-Months MiB-ms snapshots iaas spread=true run=false
+image-storage GB-Months MiB-ms images iaas spread=true run=false
 app-hours:nano Hours ms apps paas spread=true run=true
 app-hours:micro Hours ms apps paas spread=true run=true
 app-hours:small Hours ms apps paas spread=true run=true
@@ -45,14 +54,15 @@ function-gb-seconds GB-Seconds MB-ms functions faas spread=false run=false`)
 
 // Every noun that is billed has its meters, for every size it comes in, and a price in every book.
 func TestEveryBillableNounHasAPriceInEveryBook(t *testing.T) {
-	sized := map[string]func(string) string{"instance": InstanceHours, "app": AppHours, "database": DatabaseHours}
+	sized := map[string]func(string) string{"instance": InstanceHours, "spot instance": SpotHours, "app": AppHours, "database": DatabaseHours}
 	var names []string
 	for _, name := range sized {
 		for _, s := range api.Sizes() {
 			names = append(names, name(s.Name))
 		}
 	}
-	names = append(names, DatabaseStorage, VolumeStorage, FunctionRequests, FunctionGBSeconds)
+	names = append(names, PublicAddressHours, LoadBalancerHours, VolumeStorage, SnapshotStorage, ImageStorage, DatabaseStorage,
+		FunctionRequests, FunctionGBSeconds)
 	for _, name := range names {
 		if m, ok := MeterOf(name); !ok || m.Name != name {
 			t.Errorf("no meter %q", name)
