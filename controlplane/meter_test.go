@@ -72,7 +72,12 @@ func (s *scene) power(t *testing.T, action api.PowerAction) {
 
 func (s *scene) instance(t *testing.T) api.Instance {
 	t.Helper()
-	i, err := s.cloud.Instances.Create(asCustomer(), "default", "x", api.InstanceSpec{Type: "nano"})
+	return s.make(t, api.InstanceSpec{Type: "nano", Private: true})
+}
+
+func (s *scene) make(t *testing.T, spec api.InstanceSpec) api.Instance {
+	t.Helper()
+	i, err := s.cloud.Instances.Create(asCustomer(), "default", "x", spec)
 	must(t, err)
 	return i
 }
@@ -85,6 +90,35 @@ func TestMeteringOfStopAndStart(t *testing.T) {
 		time.Sleep(time.Minute)
 		s.power(t, api.PowerStart)
 		time.Sleep(time.Second)
+	})
+}
+
+// TestMeteringOfAPublicAddress: its runs are those of the machine, to the millisecond, and it is metered while the machine runs.
+func TestMeteringOfAPublicAddress(t *testing.T) {
+	want := "public-address-hours 0-10, spot-hours:micro 0-10, public-address-hours 70-75, spot-hours:micro 70-75, public-address-hours 75-76 open, spot-hours:micro 75-76 open"
+	metering(t, want, func(t *testing.T, s *scene) {
+		s.make(t, api.InstanceSpec{Type: "micro", Spot: true})
+		time.Sleep(10 * time.Second)
+		s.power(t, api.PowerStop)
+		time.Sleep(time.Minute)
+		s.power(t, api.PowerStart)
+		time.Sleep(5 * time.Second)
+		s.power(t, api.PowerReboot)
+		time.Sleep(time.Second)
+	})
+}
+
+// TestMeteringOfAnAddressGivenUp: the machine goes on, its address ends when that is asked for and begins again likewise.
+func TestMeteringOfAnAddressGivenUp(t *testing.T) {
+	metering(t, "instance-hours:nano 0-14 open, public-address-hours 0-4, public-address-hours 9-14 open", func(t *testing.T, s *scene) {
+		i := s.make(t, api.InstanceSpec{Type: "nano"})
+		for _, private := range []bool{true, false} {
+			time.Sleep(map[bool]time.Duration{true: 4, false: 5}[private] * time.Second)
+			i.Spec.Private = private
+			_, err := s.cloud.Instances.Update(asCustomer(), "default", "x", i.Spec, 0)
+			must(t, err)
+		}
+		time.Sleep(5 * time.Second)
 	})
 }
 
@@ -258,14 +292,21 @@ func meteredExactly(s *scene) error {
 		}
 		all, err := s.usage(id)
 		errs = append(errs, err)
-		got := time.Duration(0)
+		got := map[string]time.Duration{}
 		for _, u := range all {
 			if !strings.HasSuffix(u.Meter, "-storage") {
-				got += time.Duration(u.Quantity) * time.Millisecond
+				got[u.Service] += time.Duration(u.Quantity) * time.Millisecond
 			}
 		}
-		if got != want {
-			errs = append(errs, fmt.Errorf("%s ran %s, metered are %s: %+v", id, want, got, all))
+		address := got["networks"] // of instances, all of which are public here
+		delete(got, "networks")
+		for _, sum := range got {
+			if sum != want || w.by.owners[id].noun == "instance" && address != want {
+				errs = append(errs, fmt.Errorf("%s ran %s, metered are %s and its address for %s: %+v", id, want, sum, address, all))
+			}
+		}
+		if len(got) == 0 && want != 0 {
+			errs = append(errs, fmt.Errorf("%s ran %s and nothing is metered", id, want))
 		}
 	}
 	return errors.Join(append(errs, s.noOverlap(w))...)

@@ -284,31 +284,36 @@ func (r resource[T, S]) Delete(ctx context.Context, project, name string, genera
 	}
 	return r.cp.Store.Update(func(tx *storage.Tx) error {
 		t, err := r.find(tx, project, name)
-		if err != nil {
+		if err != nil || head(&t).DeletedAt != nil {
 			return err
-		}
-		m := head(&t)
-		if m.DeletedAt != nil {
-			return nil
 		}
 		if err := r.generation(&t, generation); err != nil {
 			return err
 		}
-		gone, err := r.retire(tx, &t)
-		if err != nil {
-			return err
-		}
-		if err := r.cp.record(tx, actor, r.noun, m, "delete", ""); err != nil {
-			return err
-		}
-		if gone {
-			return r.table.Delete(tx, m.ID)
-		}
-		now := r.cp.Now().UTC()
-		m.DeletedAt = &now
-		*r.status(&t) = api.Status{Phase: api.Deleting, Reason: "deletion asked for", Generation: r.status(&t).Generation, ObservedAt: &now}
-		return r.table.Put(tx, t)
+		return r.leave(tx, actor, t, "delete", "")
 	})
+}
+
+// leave marks a noun for its deletion, or lets its record go where nothing is to be cleaned; verb is how that is recorded.
+func (r resource[T, S]) leave(tx *storage.Tx, actor api.Actor, t T, verb, detail string) error {
+	m := head(&t)
+	gone, err := r.retire(tx, &t)
+	if err != nil {
+		return err
+	}
+	if err := r.cp.record(tx, actor, r.noun, m, verb, detail); err != nil {
+		return err
+	}
+	if gone {
+		if err := r.cp.endRunOf(tx, m.ID); err != nil {
+			return err
+		}
+		return r.table.Delete(tx, m.ID)
+	}
+	now := r.cp.Now().UTC()
+	m.DeletedAt = &now
+	*r.status(&t) = api.Status{Phase: api.Deleting, Reason: "deletion asked for", Generation: r.status(&t).Generation, ObservedAt: &now}
+	return r.table.Put(tx, t)
 }
 
 func (r resource[T, S]) Wait(ctx context.Context, project, name string, limit time.Duration) (T, error) {
