@@ -8,6 +8,7 @@ import (
 	"os"
 
 	"nuage/compute/guest"
+	"nuage/compute/guest/disk"
 	"nuage/compute/guest/sandbox"
 )
 
@@ -25,6 +26,8 @@ func run(args []string) int {
 		return guest.Main(version, args[1:])
 	case "sandbox": // PID 1 of a function's sandbox
 		return sandbox.Main(args[1:])
+	case "copy": // of a volume, alone in a container
+		return disk.Main(args[1:], os.Stderr)
 	case "version":
 		fmt.Println("nuage-guest", version)
 		return 0

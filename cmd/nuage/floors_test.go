@@ -21,6 +21,7 @@ var floors = map[string][]string{
 	"compute/computetest":        {"api", "compute"},
 	"compute/images":             {"api"},
 	"compute/guest":              {"api", "compute/guest/link"},
+	"compute/guest/disk":         {},
 	"compute/guest/link":         {"api"},
 	"compute/guest/sandbox":      {"api", "compute/guest/sandbox/wire"},
 	"compute/guest/sandbox/wire": {"api"},
@@ -31,7 +32,7 @@ var floors = map[string][]string{
 	"controlplane/billing":       {"api"},
 	"controlplane/ingress":       {"api"},
 	"controlplane/labs":          {"api"},
-	"cmd/nuage-guest":            {"compute/guest", "compute/guest/sandbox"},
+	"cmd/nuage-guest":            {"compute/guest", "compute/guest/disk", "compute/guest/sandbox"},
 	"cmd/nuage-bench":            {"api", "api/client", "storage"},
 }
 

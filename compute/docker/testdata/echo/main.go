@@ -1,4 +1,4 @@
-// Command echo stands in for the guest: it says "ready" on stderr and answers each line of stdin.
+// Command echo stands in for the guest: it says "ready" on stderr and answers each line of stdin. It copies volumes as the guest does.
 package main
 
 import (
@@ -7,9 +7,14 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+
+	"nuage/compute/guest/disk"
 )
 
 func main() {
+	if len(os.Args) > 1 && os.Args[1] == "copy" {
+		os.Exit(disk.Main(os.Args[2:], os.Stderr))
+	}
 	term := make(chan os.Signal, 1)
 	signal.Notify(term, syscall.SIGTERM)
 	go func() {
