@@ -105,6 +105,17 @@ func (l Limits) Over(old Limits) Limits {
 	return l
 }
 
+// Check refuses a volume that no engine could make. Invalid.
+func (v Volume) Check() error {
+	if err := CheckID(v.ID); err != nil {
+		return err
+	}
+	if v.Bytes < 0 {
+		return api.Errorf(api.Invalid, "cannot make volume %q: %d bytes are no size", v.ID, v.Bytes)
+	}
+	return nil
+}
+
 var idForm = regexp.MustCompile(`^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,127}$`)
 
 // CheckID refuses ids that cannot be part of an engine's name. Invalid.

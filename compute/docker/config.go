@@ -15,10 +15,11 @@ import (
 	"nuage/compute"
 )
 
-// Labels of this engine's own, beside those of package compute: what List and Logs need and an inspection lacks.
+// Labels of this engine's own, beside those of package compute: what is asked for later and an inspection lacks.
 const (
 	labelGuest = "nuage.guest"
 	labelPorts = "nuage.ports" // as 22,80
+	labelBytes = "nuage.bytes" // of a volume: its size
 )
 
 func (e *Engine) labels(w compute.Workload) map[string]string {

@@ -2,21 +2,60 @@ package docker
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"time"
 
 	cerrdefs "github.com/containerd/errdefs"
 	"github.com/docker/docker/api/types/container"
+	"github.com/docker/docker/api/types/network"
 
 	"nuage/api"
 	"nuage/compute"
 )
 
-// Start starts the container.
+// Start starts the container. One whose network was removed and made again is put into the new one first.
 func (e *Engine) Start(ctx context.Context, id string) error {
 	err := e.cli.ContainerStart(ctx, e.name(id), container.StartOptions{})
+	if err != nil && networkGone(err) {
+		if err := e.reconnect(ctx, id); err != nil {
+			return err
+		}
+		err = e.cli.ContainerStart(ctx, e.name(id), container.StartOptions{})
+	}
 	if err != nil {
 		return failed(err, "start %q", id)
+	}
+	return nil
+}
+
+// networkGone recognizes that a container was made in a network of which the id is unknown now.
+func networkGone(err error) bool {
+	text := err.Error()
+	return cerrdefs.IsNotFound(err) && strings.Contains(text, "network ") && strings.HasSuffix(text, " not found")
+}
+
+// reconnect puts a stopped container into the network that has the name of its own now, with the same address and
+// names. To the engine that is one change. NotFound: there is no such network.
+func (e *Engine) reconnect(ctx context.Context, id string) error {
+	c, err := e.cli.ContainerInspect(ctx, e.name(id))
+	if err != nil {
+		return failed(err, "start %q", id)
+	}
+	for name, was := range c.NetworkSettings.Networks {
+		netID, ours := strings.CutPrefix(name, e.prefix)
+		if !ours {
+			continue
+		}
+		n, err := e.network(ctx, netID)
+		if err != nil {
+			return failed(err, "start %q in network %q", id, netID)
+		}
+		aliases := slices.DeleteFunc(slices.Clone(was.Aliases), func(a string) bool { return strings.HasPrefix(c.ID, a) })
+		to := &network.EndpointSettings{IPAMConfig: was.IPAMConfig, Aliases: aliases}
+		if err := e.cli.NetworkConnect(ctx, n.ID, c.ID, to); err != nil {
+			return failed(err, "put %q into network %q", id, netID)
+		}
 	}
 	return nil
 }

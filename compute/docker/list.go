@@ -9,6 +9,7 @@ import (
 
 	cerrdefs "github.com/containerd/errdefs"
 	"github.com/docker/docker/api/types/container"
+	"github.com/docker/docker/api/types/mount"
 	"golang.org/x/sync/errgroup"
 
 	"nuage/compute"
@@ -62,7 +63,7 @@ func (e *Engine) observed(c container.InspectResponse) *compute.Observed {
 		Name: l[compute.LabelName], Generation: generation, Template: l[compute.LabelTemplate],
 		Engine: c.ID, Image: c.Config.Image, State: stateOf(c.State), ExitCode: c.State.ExitCode, OOMKilled: c.State.OOMKilled,
 		StartedAt: timeOf(c.State.StartedAt), FinishedAt: timeOf(c.State.FinishedAt),
-		Address: e.addressOf(c), Limits: limitsOf(c.HostConfig.Resources),
+		Address: e.addressOf(c), Limits: limitsOf(c.HostConfig.Resources), Mounts: e.mountsOf(c.HostConfig.Mounts),
 	}
 	if o.State == compute.StateRunning {
 		o.Endpoints = e.endpoints(c, o.Address)
@@ -128,6 +129,18 @@ func (e *Engine) endpoints(c container.InspectResponse, address string) map[int]
 			all[port] = compute.Endpoint{Host: address, Port: port}
 		}
 	}
+	return all
+}
+
+// mountsOf is the volumes of this cloud that the container was made with, by path.
+func (e *Engine) mountsOf(made []mount.Mount) []compute.Mount {
+	var all []compute.Mount
+	for _, m := range made {
+		if id, ours := strings.CutPrefix(m.Source, e.prefix); ours && m.Type == mount.TypeVolume {
+			all = append(all, compute.Mount{Volume: id, Path: m.Target, ReadOnly: m.ReadOnly})
+		}
+	}
+	slices.SortFunc(all, func(a, b compute.Mount) int { return strings.Compare(a.Path, b.Path) })
 	return all
 }
 

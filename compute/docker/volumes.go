@@ -3,6 +3,7 @@ package docker
 import (
 	"context"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -15,14 +16,15 @@ import (
 	"nuage/compute"
 )
 
-// EnsureVolume makes a local volume.
+// EnsureVolume makes a local volume, held to its size where the engine can: its data lies on xfs with project quotas.
 func (e *Engine) EnsureVolume(ctx context.Context, v compute.Volume) error {
-	if err := compute.CheckID(v.ID); err != nil {
+	if err := v.Check(); err != nil {
 		return err
 	}
-	is, err := e.cli.VolumeCreate(ctx, volume.CreateOptions{Name: e.name(v.ID), Labels: map[string]string{
-		compute.LabelCloud: e.o.CloudID, compute.LabelID: v.ID, compute.LabelProject: v.Project, compute.LabelName: v.Name,
-	}})
+	is, err := e.cli.VolumeCreate(ctx, e.volumeOptions(v, true))
+	if err != nil && v.Bytes > 0 && withoutQuota(err) {
+		is, err = e.cli.VolumeCreate(ctx, e.volumeOptions(v, false))
+	}
 	if err != nil {
 		return failed(err, "make volume %q", v.ID)
 	}
@@ -30,6 +32,37 @@ func (e *Engine) EnsureVolume(ctx context.Context, v compute.Volume) error {
 		return api.Errorf(api.Conflict, "cannot make volume %q: there is a volume %q that this cloud did not make", v.ID, e.name(v.ID))
 	}
 	return nil
+}
+
+// optionSize is the local driver's option that holds a volume to a size.
+const optionSize = "size"
+
+func (e *Engine) volumeOptions(v compute.Volume, enforced bool) volume.CreateOptions {
+	o := volume.CreateOptions{Name: e.name(v.ID), Labels: map[string]string{
+		compute.LabelCloud: e.o.CloudID, compute.LabelID: v.ID, compute.LabelProject: v.Project, compute.LabelName: v.Name,
+	}}
+	if v.Bytes > 0 {
+		o.Labels[labelBytes] = strconv.FormatInt(v.Bytes, 10)
+	}
+	if v.Bytes > 0 && enforced {
+		o.DriverOpts = map[string]string{optionSize: strconv.FormatInt(v.Bytes, 10)}
+	}
+	return o
+}
+
+// withoutQuota recognizes what engines say where a volume can't be held to a size.
+func withoutQuota(err error) bool {
+	text := err.Error()
+	return strings.Contains(text, "no quota support") || strings.Contains(text, "missing required option")
+}
+
+// volumeOf reads the size of a volume from a label, and from the driver's options whether it is held to it.
+func volumeOf(v *volume.Volume) compute.Volume {
+	out := compute.Volume{ID: v.Labels[compute.LabelID], Project: v.Labels[compute.LabelProject], Name: v.Labels[compute.LabelName]}
+	if bytes, err := strconv.ParseInt(v.Labels[labelBytes], 10, 64); err == nil { // else it has none
+		out.Bytes, out.Enforced = bytes, v.Options[optionSize] != ""
+	}
+	return out
 }
 
 // RemoveVolume destroys a volume that no container mounts, not even a stopped one.
@@ -52,9 +85,7 @@ func (e *Engine) ListVolumes(ctx context.Context) ([]compute.Volume, error) {
 	}
 	all := make([]compute.Volume, 0, len(found.Volumes))
 	for _, v := range found.Volumes {
-		all = append(all, compute.Volume{
-			ID: v.Labels[compute.LabelID], Project: v.Labels[compute.LabelProject], Name: v.Labels[compute.LabelName],
-		})
+		all = append(all, volumeOf(v))
 	}
 	slices.SortFunc(all, func(a, b compute.Volume) int { return strings.Compare(a.ID, b.ID) })
 	return all, nil
