@@ -49,6 +49,7 @@ type ControlPlane struct {
 	invoker   *functions.Invoker
 	guests    *guests
 	health    *health
+	samples   *samples
 	loop      *loop
 	changes   *broadcast
 	metrics   *metrics
@@ -69,6 +70,7 @@ func New(ctx context.Context, o Options) (*ControlPlane, error) {
 	if err := cp.openClock(); err != nil {
 		return nil, err
 	}
+	cp.samples = newSamples(cp)
 	cp.metrics = newMetrics(cp)
 	if err := o.Metrics.Register(cp.metrics); err != nil {
 		return nil, api.Errorf(api.Internal, "cannot register metrics: %w", err)
@@ -88,7 +90,12 @@ func New(ctx context.Context, o Options) (*ControlPlane, error) {
 
 // Run converges until ctx ends, then lets go of the workloads, which go on running.
 func (cp *ControlPlane) Run(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	var beside sync.WaitGroup
+	beside.Go(func() { cp.samples.run(ctx) })
 	err := cp.loop.run(ctx)
+	cancel()
+	beside.Wait()
 	cp.guests.close()
 	cp.health.close()
 	return err

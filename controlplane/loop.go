@@ -245,6 +245,7 @@ func (l *loop) converge(ctx context.Context) error {
 	err = l.cp.settle(w)
 	l.cp.guests.sync(ctx, w)
 	l.cp.health.sync(ctx, w)
+	l.cp.samples.sync(w)
 	if err != nil && !errors.Is(err, api.Unavailable) {
 		l.cp.log.Error("not all could be written down", "error", err) // a record that can't be written does not stop the rest
 		return nil

@@ -19,6 +19,7 @@ type metrics struct {
 	spend     *prometheus.Desc
 	storeSize *prometheus.Desc
 	commits   *prometheus.Desc
+	instances sampleSeries
 }
 
 func newMetrics(cp *ControlPlane) *metrics {
@@ -30,6 +31,7 @@ func newMetrics(cp *ControlPlane) *metrics {
 		spend:     prometheus.NewDesc("nuage_spend_usd", "Cost of the current billing period so far.", []string{"project"}, nil),
 		storeSize: prometheus.NewDesc("nuage_store_size_bytes", "Size of the state file.", nil, nil),
 		commits:   prometheus.NewDesc("nuage_store_commits_total", "Group commits since start.", nil, nil),
+		instances: newSampleSeries(),
 	}
 }
 
@@ -47,11 +49,15 @@ func (m *metrics) Describe(out chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{m.workloads, m.nouns, m.spend, m.storeSize, m.commits} {
 		out <- d
 	}
+	for _, d := range m.instances {
+		out <- d.desc
+	}
 }
 
 // Collect implements prometheus.Collector.
 func (m *metrics) Collect(out chan<- prometheus.Metric) {
 	m.passes.Collect(out)
+	m.cp.samples.collect(m.instances, out)
 	for key, n := range m.cp.loop.census() {
 		out <- prometheus.MustNewConstMetric(m.workloads, prometheus.GaugeValue, float64(n), key[0], key[1])
 	}
