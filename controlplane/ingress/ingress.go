@@ -1,13 +1,13 @@
-// Package ingress is the edge: it answers under the public host names, passes requests for apps on to their replicas
-// and hands requests for functions to their handlers. The control plane tells it the routes and swaps them whole.
+// Package ingress lets traffic in. The edge answers under the public host names, passes requests for apps on to their
+// replicas and hands requests for functions to their handlers; a balancer stands for one load balancer. Both spread what
+// comes over the backends of a Pool. The control plane tells them which backends those are and swaps them whole.
 package ingress
 
 import (
-	"context"
 	"log/slog"
 	"net"
 	"net/http"
-	"net/http/httputil"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -21,13 +21,8 @@ import (
 const (
 	KindApp      = "app"
 	KindFunction = "function"
+	KindBalancer = "load balancer" // of a Balancer alone
 )
-
-// Backend is one replica of an app.
-type Backend struct {
-	ID      string // workload id
-	Address string // host:port
-}
 
 // Route says who answers under a host name.
 type Route struct {
@@ -52,32 +47,25 @@ type Options struct {
 
 // Edge is an http.Handler over the routes. Its methods are safe for concurrent use.
 type Edge struct {
-	logger    *slog.Logger
-	now       func() time.Time
-	onAnswer  func(Route, int)
-	metrics   *metrics
-	transport *http.Transport
-	proxy     *httputil.ReverseProxy
+	now      func() time.Time
+	onAnswer func(Route, int)
+	metrics  *metrics
+	proxy    *proxy
 
-	mu       sync.Mutex
-	sites    map[string]*site // by host in lower case
-	inFlight map[string]int   // by backend id; no entry for 0
+	mu    sync.Mutex
+	sites map[string]*site // by host in lower case
+	left  []*Pool          // of routes that are gone, while something is in flight there
 }
 
-// site is a route and whose turn it is.
+// site is a route with the pool of its backends.
 type site struct {
 	Route
-	next int
+	pool *Pool
 }
 
 // New returns an edge without routes.
 func New(o Options) *Edge {
-	e := &Edge{
-		logger: o.Logger, now: o.Now, onAnswer: o.OnAnswer, metrics: newMetrics(o.Registerer), transport: newTransport(),
-		sites: map[string]*site{}, inFlight: map[string]int{},
-	}
-	e.proxy = e.newProxy()
-	return e
+	return &Edge{now: o.Now, onAnswer: o.OnAnswer, metrics: newMetrics(o.Registerer), proxy: newProxy(o.Logger), sites: map[string]*site{}}
 }
 
 // SetRoutes replaces all routes at once. Requests in flight go on to their end, also on backends that left; a request
@@ -90,11 +78,21 @@ func (e *Edge) SetRoutes(routes []Route) {
 		host := hostName(r.Host)
 		s := &site{Route: r}
 		if before := e.sites[host]; before != nil {
-			s.next = before.next
+			s.pool = before.pool
+		} else {
+			s.pool = newPool(e.now, nil, nil)
 		}
+		s.pool.Set(r.Backends, RoundRobin, 0)
 		sites[host] = s
 	}
+	for host, s := range e.sites {
+		if sites[host] == nil {
+			s.pool.Set(nil, RoundRobin, 0)
+			e.left = append(e.left, s.pool)
+		}
+	}
 	e.sites = sites
+	e.left = slices.DeleteFunc(e.left, func(p *Pool) bool { return p.Total() == 0 })
 }
 
 // InFlight returns how many requests and upgraded connections a backend is serving, whether it has a route or not.
@@ -102,62 +100,62 @@ func (e *Edge) SetRoutes(routes []Route) {
 func (e *Edge) InFlight(backendID string) int {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	return e.inFlight[backendID]
+	n := 0
+	for _, s := range e.sites {
+		n += s.pool.InFlight(backendID)
+	}
+	for _, p := range e.left {
+		n += p.InFlight(backendID)
+	}
+	return n
 }
 
 // Close closes the idle connections to backends. Requests in flight go on; the server that calls ServeHTTP ends them.
 func (e *Edge) Close() error {
-	e.transport.CloseIdleConnections()
+	e.proxy.transport.CloseIdleConnections()
 	return nil
 }
 
 // ServeHTTP answers a request by its Host header.
 func (e *Edge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	start := e.now()
-	route, known := e.route(hostName(r.Host))
-	if !known {
-		route = Route{Kind: "none"}
-	}
+	s, known := e.site(hostName(r.Host))
 	a := &answer{ResponseWriter: w, onStatus: func(status int) {
 		if known && e.onAnswer != nil {
-			e.onAnswer(route, status)
+			e.onAnswer(s.Route, status)
 		}
 	}}
-	defer func() { e.metrics.observe(route, a.status, e.now().Sub(start)) }()
+	defer func() { e.metrics.observe(s.Route, a.status, e.now().Sub(start)) }()
 	id := requestID(r.Header.Get(api.HeaderRequestID))
 	w.Header().Set(api.HeaderRequestID, id)
 	if !known {
 		writePage(a, r, unknownHost(r))
 		return
 	}
-	e.serve(a, fromOutside(r, id), route)
+	e.serve(a, fromOutside(r, id), s)
 }
 
 // serve answers a request that has a route and cleaned headers.
-func (e *Edge) serve(a *answer, r *http.Request, route Route) {
+func (e *Edge) serve(a *answer, r *http.Request, s *site) {
 	switch {
 	case r.Method == http.MethodConnect:
 		writePage(a, r, noTunnel())
-	case route.Handler != nil:
+	case s.Handler != nil:
 		dropHopByHop(r.Header)
-		route.Handler.ServeHTTP(a, r)
-	case len(route.Backends) == 0:
-		writePage(a, r, noBackend(route))
+		s.Handler.ServeHTTP(a, r)
 	default:
-		f := &flight{edge: e, host: hostName(r.Host), tried: map[string]bool{}}
-		defer f.land()
-		e.proxy.ServeHTTP(a, r.WithContext(context.WithValue(r.Context(), flightKey{}, f)))
+		e.proxy.pass(a, r, s.Route, s.pool)
 	}
 }
 
-func (e *Edge) route(host string) (Route, bool) {
+// site returns who answers under a host name; one without a route has the kind none.
+func (e *Edge) site(host string) (s *site, known bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	s := e.sites[host]
-	if s == nil {
-		return Route{}, false
+	if s := e.sites[host]; s != nil {
+		return s, true
 	}
-	return s.Route, true
+	return &site{Route: Route{Kind: "none"}}, false
 }
 
 // hostName is a Host header as routes are keyed: lower case, without port and final dot.

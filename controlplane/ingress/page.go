@@ -58,21 +58,33 @@ func howToDeploy(host string) string {
 
 func noTunnel() page {
 	return page{status: http.StatusMethodNotAllowed, code: api.Invalid, title: "No tunnels here",
-		detail: "cannot CONNECT through the edge: send an ordinary request"}
+		detail: "cannot CONNECT through the edge or a load balancer: send an ordinary request"}
 }
 
 func noBackend(r Route) page {
 	note := r.Note
 	if note == "" {
-		note = "no replica is ready"
+		note = "no " + member(r) + " is ready"
 	}
 	return page{status: http.StatusServiceUnavailable, code: api.Unavailable, title: r.Name + " is not serving", retry: 1,
 		detail: fmt.Sprintf("cannot reach %s %q: %s", r.Kind, r.Name, note)}
 }
 
 func brokenBackend(r Route) page {
+	look := "nuage app logs"
+	if r.Kind == KindBalancer {
+		look = "nuage load-balancer show"
+	}
 	return page{status: http.StatusBadGateway, code: api.Unavailable, title: r.Name + " did not answer", retry: 1,
-		detail: fmt.Sprintf("cannot get an answer from %s %q: every replica refused or broke the connection; see `nuage app logs %s`", r.Kind, r.Name, r.Name)}
+		detail: fmt.Sprintf("cannot get an answer from %s %q: every %s refused or broke the connection; see `%s %s`", r.Kind, r.Name, member(r), look, r.Name)}
+}
+
+// member is what the backends of a route are called.
+func member(r Route) string {
+	if r.Kind == KindBalancer {
+		return "target"
+	}
+	return "replica"
 }
 
 func slowBackend(r Route) page {

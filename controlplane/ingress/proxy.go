@@ -16,7 +16,7 @@ import (
 	"nuage/api"
 )
 
-// The edge's patience. A backend is a container on the same machine.
+// The patience with backends, which are containers on the same machine.
 const (
 	dialTimeout   = 2 * time.Second
 	answerTimeout = 60 * time.Second // until the answer's headers
@@ -24,29 +24,45 @@ const (
 	idlePerHost   = 256
 )
 
-func newTransport() *http.Transport {
-	return &http.Transport{
-		DialContext:           (&net.Dialer{Timeout: dialTimeout, KeepAlive: 15 * time.Second}).DialContext,
+func newDialer() *net.Dialer { return &net.Dialer{Timeout: dialTimeout, KeepAlive: 15 * time.Second} }
+
+// proxy passes requests on to the backends of pools. The edge has one, and each load balancer for HTTP.
+type proxy struct {
+	logger    *slog.Logger
+	transport *http.Transport
+	reverse   *httputil.ReverseProxy
+}
+
+func newProxy(logger *slog.Logger) *proxy {
+	p := &proxy{logger: logger, transport: &http.Transport{
+		DialContext:           newDialer().DialContext,
 		MaxIdleConnsPerHost:   idlePerHost,
 		IdleConnTimeout:       idleTimeout,
 		ResponseHeaderTimeout: answerTimeout,
 		ExpectContinueTimeout: time.Second,
 		DisableCompression:    true, // bodies pass as they are
-	}
-}
-
-func (e *Edge) newProxy() *httputil.ReverseProxy {
-	return &httputil.ReverseProxy{
+	}}
+	p.reverse = &httputil.ReverseProxy{
 		Rewrite:       rewrite,
-		Transport:     relay{e.transport},
+		Transport:     relay{p.transport},
 		FlushInterval: -1,
 		ModifyResponse: func(r *http.Response) error {
-			r.Header.Del(api.HeaderRequestID) // the edge's own stands already
+			r.Header.Del(api.HeaderRequestID) // ours stands already
 			return nil
 		},
-		ErrorHandler: e.failed,
-		ErrorLog:     slog.NewLogLogger(e.logger.Handler(), slog.LevelWarn),
+		ErrorHandler: p.failed,
+		ErrorLog:     slog.NewLogLogger(logger.Handler(), slog.LevelWarn),
 	}
+	return p
+}
+
+type flightKey struct{}
+
+// pass sends a request with cleaned headers to a backend of the route's pool, and answers itself where none does.
+func (p *proxy) pass(a *answer, r *http.Request, route Route, pool *Pool) {
+	f := pool.fly(r.Context(), route)
+	defer f.land()
+	p.reverse.ServeHTTP(a, r.WithContext(context.WithValue(f.ctx, flightKey{}, f)))
 }
 
 // rewrite leaves path and query as they came. The relay sets the address.
@@ -62,7 +78,7 @@ func rewrite(p *httputil.ProxyRequest) {
 type relay struct{ transport http.RoundTripper }
 
 func (l relay) RoundTrip(r *http.Request) (*http.Response, error) {
-	f := r.Context().Value(flightKey{}).(*flight)
+	f := flightOf(r)
 	body := &untouched{ReadCloser: r.Body}
 	var last error
 	for {
@@ -71,12 +87,20 @@ func (l relay) RoundTrip(r *http.Request) (*http.Response, error) {
 			return nil, cmp.Or(last, err)
 		}
 		response, err := l.transport.RoundTrip(addressed(r, b, body))
-		if err == nil || !repeatable(r, body, err) {
+		if err == nil || f.ctx.Err() != nil {
 			return response, err
+		}
+		if undialled(err) {
+			f.dead(err)
+		}
+		if !repeatable(r, body, err) {
+			return nil, err
 		}
 		last = err
 	}
 }
+
+func flightOf(r *http.Request) *flight { return r.Context().Value(flightKey{}).(*flight) }
 
 // addressed is r for one backend. The body stays open over several attempts; the proxy closes it.
 func addressed(r *http.Request, b Backend, body *untouched) *http.Request {
@@ -106,14 +130,16 @@ func (u *untouched) Close() error { return nil }
 // repeatable reports whether a failed request may go to another backend: it never left, or it has no body, may be
 // repeated by its method, and the connection broke before an answer.
 func repeatable(r *http.Request, body *untouched, err error) bool {
-	if r.Context().Err() != nil {
-		return false
-	}
-	var op *net.OpError
-	if errors.As(err, &op) && op.Op == "dial" {
+	if undialled(err) {
 		return !body.read.Load()
 	}
 	return idempotent(r.Method) && (r.Body == nil || r.Body == http.NoBody) && broken(err)
+}
+
+// undialled reports whether no connection came about.
+func undialled(err error) bool {
+	var op *net.OpError
+	return errors.As(err, &op) && op.Op == "dial"
 }
 
 // broken reports whether a connection ended before an answer.
@@ -131,23 +157,23 @@ func idempotent(method string) bool {
 }
 
 // failed answers for backends that did not.
-func (e *Edge) failed(w http.ResponseWriter, r *http.Request, err error) {
-	a := w.(*answer)
-	if errors.Is(r.Context().Err(), context.Canceled) {
+func (p *proxy) failed(w http.ResponseWriter, r *http.Request, err error) {
+	a, f := w.(*answer), flightOf(r)
+	cut := errors.Is(context.Cause(f.ctx), errCut)
+	if errors.Is(r.Context().Err(), context.Canceled) && !cut {
 		a.status = statusClientGone
 		return
 	}
-	route, _ := e.route(hostName(r.Host))
 	if errors.Is(err, errNoBackend) {
-		writePage(a, r, noBackend(route))
+		writePage(a, r, noBackend(f.route))
 		return
 	}
-	e.logger.Warn("no backend answered", "project", route.Project, "name", route.Name, "host", r.Host,
+	p.logger.Warn("no backend answered", "kind", f.route.Kind, "project", f.route.Project, "name", f.route.Name, "host", r.Host,
 		"requestId", r.Header.Get(api.HeaderRequestID), "error", err)
 	var timeout net.Error
-	if errors.As(err, &timeout) && timeout.Timeout() {
-		writePage(a, r, slowBackend(route))
+	if errors.As(err, &timeout) && timeout.Timeout() && !cut {
+		writePage(a, r, slowBackend(f.route))
 		return
 	}
-	writePage(a, r, brokenBackend(route))
+	writePage(a, r, brokenBackend(f.route))
 }
