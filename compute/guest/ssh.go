@@ -79,7 +79,7 @@ func (s *sshServer) configure(l login) error {
 	}
 	s.hostKey = hostKey
 	s.server = s.newServer(l.hostKey)
-	go s.serve(s.server, listener)
+	go s.serve(s.server, quickListener{listener})
 	s.guest.console.printf("SSH serves on port 22, host key %s", gossh.FingerprintSHA256(l.hostKey.PublicKey()))
 	return nil
 }
