@@ -377,7 +377,7 @@ func (w *world) replicaPhase(wl compute.Workload) (api.Phase, string) {
 	case troubled:
 		return api.Pending, trouble.reason()
 	case !there:
-		return api.Pending, w.making(wl.Project, "making the container")
+		return api.Pending, w.making(wl.Network, "making the container")
 	case w.leaving[wl.ID]:
 		return api.Pending, "it ends, and is made again"
 	case o.State == compute.StateExited:

@@ -5,6 +5,7 @@ package controlplane
 import (
 	"context"
 	"log/slog"
+	"maps"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -19,7 +20,7 @@ import (
 	"nuage/storage"
 )
 
-// Options are what a control plane stands on. All fields are required.
+// Options are what a control plane stands on. All fields but those of spot instances are required.
 type Options struct {
 	Store    *storage.Store
 	Sealer   *storage.Sealer
@@ -38,6 +39,10 @@ type Options struct {
 	EdgeAddr string // edge address, for status and URLs
 	Note     string // why this engine
 	Shutdown func() // ends the process; called after Shutdown has stopped the workloads
+
+	SpotRate   float64        // how often the cloud takes a running spot instance back, times an hour in the mean; 0: never
+	SpotNotice time.Duration  // that it gives when it does
+	Random     func() float64 // at least 0 and under 1: decides which; required with a SpotRate
 }
 
 // ControlPlane is one running cloud.
@@ -59,6 +64,7 @@ type ControlPlane struct {
 	tally     *tally
 	readings  atomic.Uint64        // of the store in one picture
 	houseDue  time.Time            // of the loop alone: when housekeeping is due
+	drawn     time.Time            // of the loop alone: when chance last decided about spot instances
 	unused    map[string]time.Time // of housekeeping alone: code that nothing refers to, and since when
 	undo      []func()
 }
@@ -115,7 +121,7 @@ func (cp *ControlPlane) Ready() error { return cp.loop.readiness() }
 // Cloud returns the api.Cloud that this control plane is.
 func (cp *ControlPlane) Cloud() api.Cloud {
 	return api.Cloud{
-		Projects: projects{cp}, Tokens: tokens{cp}, Keys: cp.keys(), SecurityGroups: cp.securityGroups(),
+		Projects: projects{cp}, Tokens: tokens{cp}, Keys: cp.keys(), SecurityGroups: cp.securityGroups(), Networks: cp.networkVerbs(),
 		Instances: instances{cp.instances()}, Apps: apps{cp.apps()}, Databases: databases{cp.databases()},
 		Functions: functionVerbs{cp.functions()}, Triggers: cp.triggers(), Sources: sources{cp}, Streams: streams{cp},
 		Activities: activities{cp}, Ledger: ledger{cp}, Comparisons: comparisons{cp}, System: system{cp},
@@ -180,6 +186,13 @@ func (s *set) drop(id string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.ids, id)
+}
+
+// members returns all.
+func (s *set) members() map[string]bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return maps.Clone(s.ids)
 }
 
 // except returns the members that keep does not hold.

@@ -218,7 +218,7 @@ func (w *world) databaseStatus(d api.Database) api.DatabaseStatus {
 	case troubled:
 		s.Phase, s.Reason = api.Pending, trouble.reason()
 	case !there:
-		s.Phase, s.Reason = api.Pending, w.making(d.Project, "making the server")
+		s.Phase, s.Reason = api.Pending, w.making(w.network(d.Project), "making the server")
 	case o.State != compute.StateRunning:
 		s.Phase, s.Reason = w.tracks[d.ID].down(o)
 	case resizing(w.planDatabase(d), o):

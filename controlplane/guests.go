@@ -2,6 +2,8 @@ package controlplane
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"maps"
@@ -68,7 +70,7 @@ func (g *guests) sync(ctx context.Context, w *world) {
 	if !ok {
 		return
 	}
-	deny := hostAddresses()
+	deny := denied(w)
 	running := map[string]bool{}
 	for _, i := range w.instances {
 		o, there := w.observed[i.ID]
@@ -90,7 +92,15 @@ func (g *guests) sync(ctx context.Context, w *world) {
 	}
 }
 
-// hostAddresses are the laptop's own addresses: what listens there is out of reach for guests.
+// denied are the addresses of the laptop, those that networks will have in a moment too: what listens there is out of
+// reach for guests.
+func denied(w *world) []string {
+	all := append(hostAddresses(), w.gateways()...)
+	slices.Sort(all)
+	return slices.Compact(all)
+}
+
+// hostAddresses are the laptop's own addresses as they are now.
 func hostAddresses() []string {
 	addrs, err := net.InterfaceAddrs()
 	if err != nil {
@@ -102,7 +112,6 @@ func hostAddresses() []string {
 			out = append(out, n.IP.String())
 		}
 	}
-	slices.Sort(out)
 	return out
 }
 
@@ -113,11 +122,24 @@ func (cp *ControlPlane) guestConfig(w *world, i api.Instance, deny []string) (li
 		return link.Config{}, err
 	}
 	c := link.Config{InstanceID: i.ID, Hostname: i.Name, HostKey: string(private), Rules: w.firewall(i), DenyOut: deny,
-		UserData: i.Spec.UserData, RunUserData: m.UserData == "pending", Env: maps.Clone(i.Spec.Env)}
+		MachineID: machineID(i.ID), UserData: i.Spec.UserData, RunUserData: m.UserData == "pending", Env: maps.Clone(i.Spec.Env)}
+	cidr := w.rangeOf(i)
+	if w.by.networks[w.networkOf(i)].Spec.NoNAT {
+		c.AllowOut = []string{cidr}
+	}
+	if i.Spec.Private {
+		c.DenyIn = []string{hostAddress(cidr, 1)}
+	}
 	if k, ok := w.keys[i.Project+"/"+i.Spec.Key]; ok {
 		c.AuthorizedKeys = []link.Key{{Name: k.Name, Line: k.Spec.PublicKey}}
 	}
 	return c, nil
+}
+
+// machineID is what an instance has in /etc/machine-id: its own, though the disk may be another's copy.
+func machineID(instance string) string {
+	sum := sha256.Sum256([]byte("machine-id " + instance))
+	return hex.EncodeToString(sum[:16])
 }
 
 // ensure opens the link of an instance, or tells it a new configuration. boot is another one after each start.
@@ -281,7 +303,7 @@ const promptly = 2 * time.Second
 func (g *guests) refresh(ctx context.Context, w *world) {
 	ctx, cancel := context.WithTimeout(ctx, promptly)
 	defer cancel()
-	deny := hostAddresses()
+	deny := denied(w)
 	var all sync.WaitGroup
 	defer all.Wait()
 	for _, i := range w.instances {

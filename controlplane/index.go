@@ -15,9 +15,11 @@ type lookup struct {
 	releases  map[string][]release    // by app, oldest first
 	tracks    map[string][]track      // by owner
 	observed  map[string][]compute.Observed
-	members   map[string][]string // addresses of the instances in a group, by project/name
-	boots     map[string]int64    // boots asked for, by instance
-	inUse     map[string]bool     // projects that have workloads
+	members   map[string][]string    // addresses of the instances in a group, by project/name
+	boots     map[string]int64       // boots asked for, by instance
+	inUse     map[string]bool        // ids of networks that have workloads
+	networks  map[string]api.Network // by id
+	inNetwork map[string]int         // how many instances are in a network, by its id
 }
 
 // owned is a noun that has workloads.
@@ -30,8 +32,12 @@ type owned struct {
 func (w *world) index() {
 	n := len(w.instances) + len(w.apps) + len(w.databases)
 	w.by = lookup{owners: make(map[string]owned, n), databases: map[string]api.Database{}, functions: map[string]api.Function{},
-		releases: map[string][]release{}, tracks: map[string][]track{}, observed: map[string][]compute.Observed{}, members: map[string][]string{}, boots: map[string]int64{}, inUse: map[string]bool{}}
+		releases: map[string][]release{}, tracks: map[string][]track{}, observed: map[string][]compute.Observed{}, members: map[string][]string{}, boots: map[string]int64{}, inUse: map[string]bool{}, networks: map[string]api.Network{}, inNetwork: map[string]int{}}
+	for _, n := range w.networks {
+		w.by.networks[n.ID] = n
+	}
 	for i, one := range w.instances {
+		w.by.inNetwork[w.networkOf(one)]++
 		w.by.owners[one.ID] = owned{&w.instances[i].Meta, "instance"}
 		w.by.boots[one.ID] = one.Spec.Boot
 	}
@@ -76,7 +82,7 @@ func (w *world) indexMembers() {
 func (w *world) indexObserved() {
 	for _, o := range w.observed {
 		w.by.observed[o.Owner] = append(w.by.observed[o.Owner], o)
-		w.by.inUse[o.Project] = true
+		w.by.inUse[orElse(w.machines[o.Owner].Network, w.network(o.Project))] = true
 	}
 }
 

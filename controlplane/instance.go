@@ -57,6 +57,7 @@ func (cp *ControlPlane) checkInstance(ctx context.Context, old, next *api.Instan
 	s := &next.Spec
 	s.Image = orElse(s.Image, defaultImage)
 	s.Type = orElse(s.Type, "small")
+	s.Network = orElse(s.Network, defaultNetwork)
 	if _, err := api.SizeOf(s.Type); err != nil {
 		return err
 	}
@@ -80,6 +81,7 @@ func (cp *ControlPlane) checkInstance(ctx context.Context, old, next *api.Instan
 func fixedInstance(old, next api.InstanceSpec) error {
 	for field, changed := range map[string]bool{
 		"image": old.Image != next.Image, "key": old.Key != next.Key, "userData": old.UserData != next.UserData, "env": !same(old.Env, next.Env),
+		"network": orElse(old.Network, defaultNetwork) != next.Network, "spot": old.Spot != next.Spot,
 	} {
 		if changed {
 			return api.Errorf(api.Conflict, "cannot change %s of an instance that exists: create another one", field)
@@ -165,7 +167,7 @@ func (cp *ControlPlane) admitInstance(tx *storage.Tx, _ api.Actor, old, next *ap
 
 // addMachine gives a new instance its address and its host key.
 func (cp *ControlPlane) addMachine(tx *storage.Tx, i *api.Instance) error {
-	host, err := cp.freeHost(tx, i.Project)
+	network, host, err := cp.place(tx, i)
 	if err != nil {
 		return err
 	}
@@ -174,12 +176,31 @@ func (cp *ControlPlane) addMachine(tx *storage.Tx, i *api.Instance) error {
 		return err
 	}
 	sealed := cp.Sealer.Seal(private, i.ID+"/hostkey")
-	m := machine{ID: i.ID, Project: i.Project, Host: host, HostKey: sealed, HostKeyLine: line, UserData: "none"}
+	m := machine{ID: i.ID, Project: i.Project, Network: network, Host: host, HostKey: sealed, HostKeyLine: line, UserData: "none"}
 	if i.Spec.UserData != "" {
 		m.UserData = "pending"
 	}
 	i.Status.UserData = "none"
 	return machineTable.Insert(tx, m)
+}
+
+// place gives a new instance a number in its network. network is as machines have it: "" for the default one.
+func (cp *ControlPlane) place(tx *storage.Tx, i *api.Instance) (network string, host int, err error) {
+	if i.Spec.Network == defaultNetwork {
+		host, err = cp.freeHost(tx, i.Project)
+		return "", host, err
+	}
+	n, err := networkTable.GetBy(tx, "name", i.Project+"/"+i.Spec.Network)
+	switch {
+	case errors.Is(err, api.NotFound):
+		return "", 0, api.Errorf(api.NotFound, "cannot use network %q: project %q has no such network", i.Spec.Network, i.Project)
+	case err != nil:
+		return "", 0, err
+	case n.DeletedAt != nil:
+		return "", 0, api.Errorf(api.Conflict, "cannot use network %q: it is being deleted", n.Name)
+	}
+	host, err = freeHostIn(tx, n)
+	return n.ID, host, err
 }
 
 func instanceVerb(old, next *api.Instance) (verb, detail string) {
@@ -210,7 +231,7 @@ func (w *world) planInstance(i api.Instance) []compute.Workload {
 	return []compute.Workload{{
 		ID: i.ID, Owner: i.ID, Kind: compute.KindInstance, Project: i.Project, Name: i.Name, Generation: i.Generation,
 		Image: imageRef(i.Spec.Image), Env: i.Spec.Env, Hostname: i.Name, Aliases: []string{i.Name},
-		Network: w.network(i.Project), Address: w.address(i), Ports: []int{22}, Guest: compute.GuestMachine, Privileges: true,
+		Network: w.networkOf(i), Address: w.address(i), Ports: []int{22}, Guest: compute.GuestMachine, Privileges: true,
 		Limits:  compute.Limits{MilliCPU: size.MilliCPU, MemoryBytes: size.MemoryBytes, Pids: 2048},
 		Running: !i.Spec.Stopped,
 	}}
@@ -218,7 +239,7 @@ func (w *world) planInstance(i api.Instance) []compute.Workload {
 
 // address is the private address of an instance.
 func (w *world) address(i api.Instance) string {
-	return hostAddress(w.projects[i.Project].Status.CIDR, w.machines[i.ID].Host)
+	return hostAddress(w.rangeOf(i), w.machines[i.ID].Host)
 }
 
 // instanceStatus says where an instance is, from what the engine and the guest say.
@@ -229,8 +250,8 @@ func (w *world) instanceStatus(i api.Instance) api.InstanceStatus {
 	s.HostKey = w.machines[i.ID].HostKeyLine
 	s.Restarts = w.tracks[i.ID].Restarts
 	o, there := w.observed[i.ID]
-	s.SSH, s.Ports = nil, nil
-	if there && o.State == compute.StateRunning {
+	s.SSH, s.Ports, s.Public = nil, nil, !i.Spec.Private
+	if there && o.State == compute.StateRunning && s.Public {
 		s.SSH, s.Ports = w.reach(i, o)
 	}
 	s.Phase, s.Reason = w.instancePhase(i, o, there, &s)
@@ -250,7 +271,7 @@ func (w *world) instancePhase(i api.Instance, o compute.Observed, there bool, s 
 	case troubled:
 		return api.Pending, trouble.reason()
 	case !there:
-		return api.Pending, w.making(i.Project, "making the container")
+		return w.unmade(i)
 	case i.Spec.Stopped && running:
 		return api.Stopping, "shutting down"
 	case i.Spec.Stopped:
@@ -265,6 +286,15 @@ func (w *world) instancePhase(i api.Instance, o compute.Observed, there bool, s 
 		return api.Running, "simulated: no guest, so no SSH"
 	}
 	return w.guestPhase(i, s)
+}
+
+// unmade is the phase of an instance without a container.
+func (w *world) unmade(i api.Instance) (api.Phase, string) {
+	n := w.by.networks[w.networkOf(i)]
+	if n.Status.Phase == api.Failed {
+		return api.Failed, n.Status.Reason
+	}
+	return api.Pending, w.making(n.ID, "making the container")
 }
 
 // changing is the phase of something that runs and can't be changed as asked.

@@ -24,6 +24,7 @@ func sample() *world {
 	for i := range 20 {
 		env[fmt.Sprint("V", i)] = fmt.Sprint(i)
 	}
+	w.networks = map[string]api.Network{"default/default": {Meta: meta("net-1", "default"), Spec: api.NetworkSpec{CIDR: "10.128.0.0/22"}}}
 	w.instances = []api.Instance{{Meta: meta("i-1", "one"), Spec: api.InstanceSpec{Image: "debian-12", Type: "small", Env: env}}}
 	w.machines["i-1"] = machine{ID: "i-1", Project: "default", Host: 10}
 	w.databases = []api.Database{{Meta: meta("db-1", "data"), Spec: api.DatabaseSpec{Engine: "postgres", Size: "micro"}}}

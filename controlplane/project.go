@@ -2,11 +2,6 @@ package controlplane
 
 import (
 	"context"
-	"encoding/binary"
-	"encoding/hex"
-	"net/netip"
-	"slices"
-	"strconv"
 
 	"nuage/api"
 	"nuage/storage"
@@ -80,7 +75,7 @@ func (p projects) Create(ctx context.Context, name string, spec api.ProjectSpec)
 	return made, err
 }
 
-// addProject stores a project with its network range and its default security group.
+// addProject stores a project with its default network and security group.
 func (cp *ControlPlane) addProject(tx *storage.Tx, actor api.Actor, name string, spec api.ProjectSpec) (api.Project, error) {
 	if _, err := projectTable.GetBy(tx, "name", name); err == nil {
 		return api.Project{}, api.Errorf(api.Conflict, "cannot create project %q: the name is taken", name)
@@ -104,124 +99,11 @@ func (cp *ControlPlane) addProject(tx *storage.Tx, actor api.Actor, name string,
 		Status: api.Status{Phase: api.Running, Reason: "in force", Generation: 1, ObservedAt: &now},
 		Spec: api.SecurityGroupSpec{Description: "SSH from anywhere, all from its own members", Rules: []api.Rule{
 			{Protocol: "tcp", FromPort: 22, ToPort: 22, CIDR: "0.0.0.0/0"}, {Protocol: "all", Group: "default"}}}}
-	return made, groupTable.Insert(tx, group)
+	if err := groupTable.Insert(tx, group); err != nil {
+		return made, err
+	}
+	return made, cp.addDefaultNetwork(tx, made)
 }
-
-// Ranges of projects are /20 networks out of 10.128.0.0/9. A cloud begins at a place of its own, so that clouds that
-// share an engine seldom meet; where they do, the engine says so and the loop takes the next one.
-const (
-	rangeBits  = 20
-	rangeCount = 1 << (rangeBits - 9)
-)
-
-func rangeAt(i uint32) netip.Prefix {
-	var b [4]byte
-	binary.BigEndian.PutUint32(b[:], 0x0a800000+(i%rangeCount)<<(32-rangeBits))
-	return netip.PrefixFrom(netip.AddrFrom4(b), rangeBits)
-}
-
-// freeRange returns a range that no project has; after, where not "", is one that turned out to be in use elsewhere.
-func (cp *ControlPlane) freeRange(tx *storage.Tx, after string) (string, error) {
-	used := []string{after}
-	err := projectTable.Each(tx, "", func(p api.Project) error { used = append(used, p.Status.CIDR); return nil })
-	if err != nil {
-		return "", err
-	}
-	start := cp.rangeStart(after)
-	for i := range uint32(rangeCount) {
-		if free := rangeAt(start + i); !slices.ContainsFunc(used, func(cidr string) bool { return overlaps(free, cidr) }) {
-			return free.String(), nil
-		}
-	}
-	return "", api.Errorf(api.Exhausted, "cannot create a project: all %d network ranges are in use", rangeCount)
-}
-
-// overlaps tells that a range shares addresses with another, given as text; what is no range shares none.
-func overlaps(p netip.Prefix, cidr string) bool {
-	other, err := netip.ParsePrefix(cidr)
-	return err == nil && p.Overlaps(other)
-}
-
-func (cp *ControlPlane) rangeStart(after string) uint32 {
-	if p, err := netip.ParsePrefix(after); err == nil {
-		b := p.Addr().As4()
-		return (binary.BigEndian.Uint32(b[:])-0x0a800000)>>(32-rangeBits) + 1
-	}
-	id := cp.Store.CloudID()
-	raw, err := hex.DecodeString(id[max(0, len(id)-8):])
-	if err != nil || len(raw) < 4 {
-		return 0
-	}
-	return binary.BigEndian.Uint32(raw)
-}
-
-// hostAddress is address number n of a range. The engine has number 1 as the gateway.
-func hostAddress(cidr string, n int) string {
-	p, err := netip.ParsePrefix(cidr)
-	if err != nil {
-		return ""
-	}
-	b := p.Addr().As4()
-	binary.BigEndian.PutUint32(b[:], binary.BigEndian.Uint32(b[:])+uint32(n))
-	return netip.AddrFrom4(b).String()
-}
-
-// engineRange is the upper half of a range: addresses the engine may give out. We give out the lower half.
-func engineRange(cidr string) string {
-	p, err := netip.ParsePrefix(cidr)
-	if err != nil {
-		return ""
-	}
-	return hostAddress(cidr, 1<<(31-p.Bits())) + "/" + itoa(p.Bits()+1)
-}
-
-// firstHost is the number of the first address that we give out in a project's range.
-const firstHost = 10
-
-// endHost is the number behind the last one: we give out the lower half of a range.
-func endHost(cidr string) int {
-	p, err := netip.ParsePrefix(cidr)
-	if err != nil {
-		return 0
-	}
-	return 1 << (31 - p.Bits())
-}
-
-// freeHost returns a number that nothing in the project has: the next one that was never given out, or where all were,
-// the lowest that is free again.
-func (cp *ControlPlane) freeHost(tx *storage.Tx, project string) (int, error) {
-	p, err := projectTable.GetBy(tx, "name", project)
-	if err != nil {
-		return 0, err
-	}
-	n, end := firstHost, endHost(p.Status.CIDR)
-	if s, err := settingTable.Get(tx, hostsKey(project)); err == nil {
-		if n, err = strconv.Atoi(string(s.Value)); err != nil {
-			return 0, api.Errorf(api.Internal, "cannot read the next address of project %q: %w", project, err)
-		}
-	}
-	if n < end {
-		return n, settingTable.Put(tx, setting{Key: hostsKey(project), Value: []byte(itoa(n + 1))})
-	}
-	used := map[int]bool{}
-	err = machineTable.Each(tx, "", func(m machine) error { used[m.Host] = used[m.Host] || m.Project == project; return nil })
-	if err != nil {
-		return 0, err
-	}
-	err = serverTable.Each(tx, "", func(s server) error { used[s.Host] = used[s.Host] || s.Project == project; return nil })
-	if err != nil {
-		return 0, err
-	}
-	for n := firstHost; n < end; n++ {
-		if !used[n] {
-			return n, nil
-		}
-	}
-	return 0, api.Errorf(api.Exhausted, "cannot give an address: project %q has no free one left", project)
-}
-
-// hostsKey is where the next number of a project is kept.
-func hostsKey(project string) string { return "hosts/" + project }
 
 func (p projects) Get(ctx context.Context, name string) (api.Project, error) {
 	var found api.Project
@@ -317,6 +199,9 @@ func (p projects) Delete(ctx context.Context, name string) error {
 		if err := dropAll(tx, groupTable, name); err != nil {
 			return err
 		}
+		if err := dropNetworks(tx, name); err != nil {
+			return err
+		}
 		if err := forgetProject(tx, name); err != nil {
 			return err
 		}
@@ -327,7 +212,7 @@ func (p projects) Delete(ctx context.Context, name string) error {
 	})
 }
 
-// emptyProject refuses a project that still has something that runs or holds data. Keys and groups go with it.
+// emptyProject refuses a project that still has something that runs or holds data. Keys, groups and networks go with it.
 func emptyProject(tx *storage.Tx, name string) error {
 	for _, left := range []struct {
 		noun string
@@ -337,6 +222,9 @@ func emptyProject(tx *storage.Tx, name string) error {
 		{"app", func() (string, error) { return firstOf(tx, appTable, name) }},
 		{"database", func() (string, error) { return firstOf(tx, databaseTable, name) }},
 		{"function", func() (string, error) { return firstOf(tx, functionTable, name) }},
+		{"volume", func() (string, error) { return firstOf(tx, volumeTable, name) }},
+		{"snapshot", func() (string, error) { return firstOf(tx, snapshotTable, name) }},
+		{"image", func() (string, error) { return firstOf(tx, imageTable, name) }},
 	} {
 		first, err := left.any()
 		if err != nil {

@@ -401,15 +401,20 @@ func (s *scene) thingsFit(w *world) error {
 		return err
 	}
 	want := map[string]string{}
+	for _, n := range w.networks {
+		want[n.ID] = n.Spec.CIDR
+	}
 	for _, p := range w.projects {
-		want[networkID(p)] = p.Status.CIDR
+		if want[networkID(p)] != p.Status.CIDR {
+			err = errors.Join(err, fmt.Errorf("project %s has range %s, its network %s", p.Name, p.Status.CIDR, want[networkID(p)]))
+		}
 	}
 	is := map[string]string{}
 	for _, n := range networks {
 		is[n.ID] = n.CIDR
 	}
 	if !maps.Equal(is, want) {
-		err = fmt.Errorf("the networks are %v, the projects have %v", is, want)
+		err = errors.Join(err, fmt.Errorf("the networks are %v, wanted are %v", is, want))
 	}
 	volumes, lost := insist(s.sim.ListVolumes)
 	left := map[string]bool{}

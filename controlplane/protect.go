@@ -22,8 +22,7 @@ func (w *world) protect(damages []storage.Damage) {
 		w.damaged[id] = true
 	}
 	for _, i := range w.instances {
-		_, known := w.machines[i.ID]
-		w.keepSafe(i.Meta, known)
+		w.keepSafe(i.Meta, w.knows(i))
 	}
 	for _, d := range w.databases {
 		_, known := w.logins[d.ID]
@@ -32,6 +31,13 @@ func (w *world) protect(damages []storage.Damage) {
 	for _, a := range w.apps {
 		w.keepSafe(a.Meta, w.whole(a))
 	}
+}
+
+// knows tells that all an instance's plan is made of is known.
+func (w *world) knows(i api.Instance) bool {
+	_, known := w.machines[i.ID]
+	_, placed := w.by.networks[w.networkOf(i)]
+	return known && placed
 }
 
 // keepSafe marks a noun unless all about it is known. One that its owner has deleted is not kept.

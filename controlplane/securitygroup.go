@@ -18,15 +18,15 @@ func (cp *ControlPlane) securityGroups() resource[api.SecurityGroup, api.Securit
 		check:  checkGroup,
 		admit:  admitGroup,
 		retire: cp.retireGroup,
-		done:   cp.groupChanged,
+		done:   func(ctx context.Context, g *api.SecurityGroup) { cp.rulesChanged(ctx, "security group "+g.Name) },
 	}
 }
 
-// groupChanged hands the rules to the machines at once: when the change is answered they are in force.
-func (cp *ControlPlane) groupChanged(ctx context.Context, g *api.SecurityGroup) {
+// rulesChanged hands the rules to the machines at once: when the change is answered they are in force.
+func (cp *ControlPlane) rulesChanged(ctx context.Context, by string) {
 	w, err := cp.read()
 	if err != nil {
-		cp.log.Warn("rules are left to the next pass", "group", g.Name, "error", err)
+		cp.log.Warn("rules are left to the next pass", "changed", by, "error", err)
 		return
 	}
 	cp.guests.refresh(context.WithoutCancel(ctx), w)

@@ -16,6 +16,10 @@ type write func(tx *storage.Tx) error
 // that are complete, runs that began or ended. All of it is one commit.
 func (cp *ControlPlane) settle(w *world) error {
 	writes := slices.Concat(cp.adopt(w), cp.settleRuns(w), cp.settleTracks(w))
+	for _, n := range w.networks {
+		found := w.networkStatus(n)
+		writes = append(writes, writeStatus(cp, w, networkTable, n, &found.Status, !reflect.DeepEqual(n.Status, found), func(now *api.Network) { now.Status = found }))
+	}
 	for _, i := range w.instances {
 		if _, there := w.observed[i.ID]; i.DeletedAt != nil && !there && !cp.loop.busy(i.ID) {
 			writes = append(writes, cp.dropInstance(i))

@@ -22,7 +22,7 @@ func (cp *ControlPlane) bootstrap(context.Context) error {
 	return cp.Store.Update(func(tx *storage.Tx) error {
 		_, err := projectTable.GetBy(tx, "name", defaultProject)
 		if !errors.Is(err, api.NotFound) { // one that does not decode is there too
-			return cp.refreshURLs(tx)
+			return errors.Join(cp.addDefaultNetworks(tx), cp.refreshURLs(tx))
 		}
 		_, err = cp.addProject(tx, platform("bootstrap"), defaultProject, api.ProjectSpec{Description: "the cloud's first project"})
 		return err
@@ -184,6 +184,9 @@ func (w *world) counts(project string) map[string]int {
 
 // each visits every noun that has a phase of interest.
 func (w *world) each(fn func(noun string, m api.Meta, s api.Status)) {
+	for _, n := range w.networks {
+		fn("network", n.Meta, n.Status.Status)
+	}
 	for _, i := range w.instances {
 		fn("instance", i.Meta, i.Status.Status)
 	}

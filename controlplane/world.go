@@ -51,6 +51,7 @@ type world struct {
 	real           bool // the engine really runs things
 	routes         bool
 	guestsPossible bool
+	standing       map[string]bool // ids of networks that are there
 }
 
 // read fills the world from the store.
@@ -146,6 +147,7 @@ func (cp *ControlPlane) look(ctx context.Context, w *world) error {
 	info := cp.loop.engine()
 	w.real, w.routes = info.Real, info.Routes
 	_, w.guestsPossible = cp.Engine.(compute.Attacher)
+	w.standing = cp.networks.members()
 	w.guests, w.health, w.trouble = cp.guests.states(), cp.health.results(), cp.loop.troubles()
 	w.planned = w.plan()
 	w.wanted = make(map[string]bool, len(w.planned))
@@ -190,7 +192,7 @@ func (w *world) network(project string) string {
 	return networkID(p)
 }
 
-// networkID names the network after its range too: another range is another network.
+// networkID is the id of a project's default network.
 func networkID(p api.Project) string { return "net-" + lastHex(p.ID) }
 
 func lastHex(id string) string {
