@@ -8,6 +8,7 @@ import (
 	"encoding/hex"
 	"io"
 	"maps"
+	"net/http"
 	"os"
 	"slices"
 	"strings"
@@ -28,6 +29,7 @@ type Guest struct {
 	procs    *processes
 	firewall firewall
 	ssh      *sshServer
+	metadata *http.Server // nil where it could not be served
 
 	configuring sync.Mutex // one Configure at a time
 	configured  chan struct{}
@@ -77,7 +79,10 @@ func (g *Guest) run(stdin io.Reader, stdout io.Writer) int {
 	g.console.printf("nuage-guest %s: boot %s", g.version, g.boot)
 	go g.procs.reap()
 	go watchOOM(ctx, cgroupRoot, g.oom)
-	g.loadFirewall(nil, nil)
+	g.loadFirewall(policy{})
+	if err := g.serveMetadata(); err != nil {
+		g.console.printf("metadata: %v", err)
+	}
 	go func() {
 		if err := link.Serve(ctx, stdin, stdout, g); err != nil {
 			g.console.printf("control channel: %v", err)
@@ -88,6 +93,9 @@ func (g *Guest) run(stdin io.Reader, stdout io.Writer) int {
 	go g.bringUp(ctx)
 	g.console.printf("stopping: %s", <-stops)
 	g.ssh.close()
+	if g.metadata != nil {
+		g.metadata.Close() // closing sockets has no failure worth a word
+	}
 	g.procs.stopAll(stopGrace)
 	g.console.printf("stopped")
 	g.console.close()
@@ -116,11 +124,7 @@ func (g *Guest) Events(ctx context.Context, after link.Cursor) []link.Event {
 func (g *Guest) Configure(_ context.Context, c link.Config) error {
 	g.configuring.Lock()
 	defer g.configuring.Unlock()
-	rules, err := parseRules(c.Rules)
-	if err != nil {
-		return err
-	}
-	deny, err := parseRanges(c.DenyOut)
+	rules, err := parsePolicy(c)
 	if err != nil {
 		return err
 	}
@@ -128,7 +132,7 @@ func (g *Guest) Configure(_ context.Context, c link.Config) error {
 	if err != nil {
 		return err
 	}
-	g.loadFirewall(rules, deny)
+	g.loadFirewall(rules)
 	g.mu.Lock()
 	g.config = c
 	first := !g.state.Configured
@@ -145,9 +149,9 @@ func (g *Guest) Configure(_ context.Context, c link.Config) error {
 }
 
 // loadFirewall puts the rules into the kernel. A kernel that refuses is reported, and changes nothing else.
-func (g *Guest) loadFirewall(rules []rule, deny ranges) {
+func (g *Guest) loadFirewall(p policy) {
 	result := link.FirewallOK
-	if err := g.firewall.load(rules, deny); err != nil {
+	if err := g.firewall.load(p); err != nil {
 		result = err.Error()
 	}
 	g.mu.Lock()
@@ -207,6 +211,7 @@ func (g *Guest) Exec(ctx context.Context, c link.Command, s link.Stdio) (int, er
 }
 
 func (g *Guest) oom(killed int) {
+	g.update(func(s *link.State) { s.OOMKills = killed })
 	g.console.printf("out of memory: the kernel has killed %d processes in this boot", killed)
 	g.events.add(link.Event{Type: link.EventOOM, Status: killed})
 }

@@ -23,6 +23,28 @@ type rule struct {
 	sources  ranges
 }
 
+// policy is all the firewall is told.
+type policy struct {
+	in         []rule
+	denyIn     ranges
+	denyOut    ranges
+	restricted bool // only allowOut may be reached
+	allowOut   ranges
+}
+
+func parsePolicy(c link.Config) (policy, error) {
+	in, err1 := parseRules(c.Rules)
+	denyIn, err2 := parseRanges(c.DenyIn)
+	denyOut, err3 := parseRanges(c.DenyOut)
+	allowOut, err4 := parseRanges(c.AllowOut)
+	for _, err := range []error{err1, err2, err3, err4} {
+		if err != nil {
+			return policy{}, err
+		}
+	}
+	return policy{in, denyIn, denyOut, c.AllowOut != nil, allowOut}, nil
+}
+
 func parseRules(in []link.Rule) ([]rule, error) {
 	var out []rule
 	for _, r := range in {
