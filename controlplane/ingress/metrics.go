@@ -1,6 +1,7 @@
 package ingress
 
 import (
+	"net/http"
 	"strconv"
 	"time"
 
@@ -30,11 +31,58 @@ func newMetrics(r prometheus.Registerer) *metrics {
 	return m
 }
 
-// observe counts one answer. Status 0 is a handler that wrote nothing, which net/http answers with 200.
+// observe counts one answer.
 func (m *metrics) observe(r Route, status int, took time.Duration) {
-	if status == 0 {
-		status = 200
-	}
-	m.requests.WithLabelValues(r.Project, r.Name, r.Kind, strconv.Itoa(status)).Inc()
+	m.requests.WithLabelValues(r.Project, r.Name, r.Kind, statusLabel(status)).Inc()
 	m.duration.WithLabelValues(r.Project, r.Name, r.Kind).Observe(took.Seconds())
+}
+
+// statusLabel is a status as a label. 0 is a handler that wrote nothing, which net/http answers with 200.
+func statusLabel(status int) string {
+	if status == 0 {
+		status = http.StatusOK
+	}
+	return strconv.Itoa(status)
+}
+
+// BalancerMetrics are the series of all load balancers.
+type BalancerMetrics struct {
+	requests    *prometheus.CounterVec
+	connections *prometheus.GaugeVec
+	targets     *prometheus.GaugeVec
+}
+
+// NewBalancerMetrics makes the series nuage_load_balancer_*.
+func NewBalancerMetrics(r prometheus.Registerer) *BalancerMetrics {
+	labels := []string{"project", "load_balancer"}
+	m := &BalancerMetrics{
+		requests: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "nuage_load_balancer_requests_total",
+			Help: "Requests answered, by status; of TCP, connections that a target took (connected) or none did (failed)."}, append(labels, "code")),
+		connections: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "nuage_load_balancer_connections", Help: "Requests and connections in flight."}, labels),
+		targets:     prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "nuage_load_balancer_healthy_targets", Help: "Targets that get requests and connections."}, labels),
+	}
+	r.MustRegister(m.requests, m.connections, m.targets)
+	return m
+}
+
+// begin counts something in flight; end counts how it ended.
+func (m *BalancerMetrics) begin(o BalancerOptions, code func() string) (end func()) {
+	g := m.connections.WithLabelValues(o.Project, o.Name)
+	g.Inc()
+	return func() {
+		g.Dec()
+		m.requests.WithLabelValues(o.Project, o.Name, code()).Inc()
+	}
+}
+
+func (m *BalancerMetrics) healthy(o BalancerOptions, n int) {
+	m.targets.WithLabelValues(o.Project, o.Name).Set(float64(n))
+}
+
+// Forget ends the series of a load balancer that is gone.
+func (m *BalancerMetrics) Forget(project, name string) {
+	of := prometheus.Labels{"project": project, "load_balancer": name}
+	m.requests.DeletePartialMatch(of)
+	m.connections.DeletePartialMatch(of)
+	m.targets.DeletePartialMatch(of)
 }
