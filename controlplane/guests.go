@@ -48,6 +48,7 @@ type guestState struct {
 	configured bool // keys and rules are in force, SSH answers, boot scripts have run
 	firewall   string
 	problem    string
+	oomKills   int // processes the kernel has killed in this boot for want of memory
 }
 
 func newGuests(cp *ControlPlane) *guests { return &guests{cp: cp, open: map[string]*guest{}} }
@@ -122,7 +123,7 @@ func (cp *ControlPlane) guestConfig(w *world, i api.Instance, deny []string) (li
 		return link.Config{}, err
 	}
 	c := link.Config{InstanceID: i.ID, Hostname: i.Name, HostKey: string(private), Rules: w.firewall(i), DenyOut: deny,
-		MachineID: machineID(i.ID), UserData: i.Spec.UserData, RunUserData: m.UserData == "pending", Env: maps.Clone(i.Spec.Env)}
+		MachineID: machineID(i.ID), UserData: i.Spec.UserData, RunUserData: m.UserData == "pending", Env: maps.Clone(i.Spec.Env), Metadata: w.metadata(i)}
 	cidr := w.rangeOf(i)
 	if w.by.networks[w.networkOf(i)].Spec.NoNAT {
 		c.AllowOut = []string{cidr}
@@ -134,6 +135,26 @@ func (cp *ControlPlane) guestConfig(w *world, i api.Instance, deny []string) (li
 		c.AuthorizedKeys = []link.Key{{Name: k.Name, Line: k.Spec.PublicKey}}
 	}
 	return c, nil
+}
+
+// Where every machine is, as its metadata says.
+const (
+	region = "local"
+	zone   = "local-a"
+)
+
+// metadata is what the service at 169.254.169.254 tells a machine of itself.
+func (w *world) metadata(i api.Instance) link.Metadata {
+	m := link.Metadata{Image: i.Spec.Image, Type: i.Spec.Type, Address: w.address(i), Project: i.Project, Region: region, Zone: zone,
+		SecurityGroups: groupsOf(i), Tags: i.Spec.Tags, Spot: i.Spec.Spot, Reclaim: w.machines[i.ID].Reclaim}
+	ssh := i.Status.SSH
+	if o, looked := w.observed[i.ID]; looked {
+		ssh, _ = w.reach(i, o)
+	}
+	if ssh != nil && !i.Spec.Private {
+		m.PublicAddress = ssh.Host
+	}
+	return m
 }
 
 // machineID is what an instance has in /etc/machine-id: its own, though the disk may be another's copy.
@@ -342,7 +363,7 @@ func (g *guests) observe(ctx context.Context, one *guest, client *link.Client) e
 			return err
 		}
 	}
-	next := guestState{configured: s.Configured && s.Booted && s.SSH, firewall: s.Firewall}
+	next := guestState{configured: s.Configured && s.Booted && s.SSH, firewall: s.Firewall, oomKills: s.OOMKills}
 	one.mu.Lock()
 	changed := one.state != next
 	one.state = next
@@ -360,12 +381,12 @@ func (g *guests) userDataEnded(one *guest, s link.State) error {
 		if err != nil || m.UserData != "pending" {
 			return ignoreGone(err)
 		}
-		m.UserData, m.Exit = s.UserData, s.UserDataExit
+		m.UserData, m.Exit, m.Note = s.UserData, s.UserDataExit, s.UserDataNote
 		if err := machineTable.Put(tx, m); err != nil {
 			return err
 		}
 		actor := api.Actor{Kind: api.Customer, Name: "user-data"}
-		return g.cp.record(tx, actor, "instance", &one.meta, "user-data", fmt.Sprintf("%s, exit status %d", s.UserData, s.UserDataExit))
+		return g.cp.record(tx, actor, "instance", &one.meta, "user-data", userDataText(m))
 	})
 }
 
@@ -382,6 +403,9 @@ func (g *guests) heard(ctx context.Context, one *guest, client *link.Client, e l
 		case link.EventBooted:
 			return g.cp.record(tx, platform("guest"), "instance", &one.meta, "boot", "host key, firewall and boot scripts in place")
 		case link.EventOOM:
+			if err := killedForMemory(tx, one.id, e.Time); err != nil {
+				return err
+			}
 			return g.cp.record(tx, platform("guest"), "instance", &one.meta, "oom", fmt.Sprintf("the kernel killed %d processes for want of memory", e.Status))
 		}
 		return nil
@@ -390,6 +414,16 @@ func (g *guests) heard(ctx context.Context, one *guest, client *link.Client, e l
 		return err
 	}
 	return g.observe(ctx, one, client)
+}
+
+// killedForMemory notes when the kernel killed processes last.
+func killedForMemory(tx *storage.Tx, id string, at time.Time) error {
+	m, err := machineTable.Get(tx, id)
+	if err != nil {
+		return ignoreGone(err)
+	}
+	m.OOM = &at
+	return machineTable.Put(tx, m)
 }
 
 // clip shortens a command for the record.

@@ -9,6 +9,7 @@ import (
 
 	"nuage/api"
 	"nuage/compute"
+	"nuage/compute/guest/link"
 	"nuage/compute/images"
 	"nuage/storage"
 )
@@ -159,6 +160,9 @@ func (cp *ControlPlane) admitInstance(tx *storage.Tx, _ api.Actor, old, next *ap
 			return api.Errorf(api.NotFound, "cannot use security group %q: project %q has no such group", g, next.Project)
 		}
 	}
+	if err := admitInstanceAmount(tx, old, next); err != nil {
+		return err
+	}
 	if old != nil {
 		return nil
 	}
@@ -249,12 +253,16 @@ func (w *world) instanceStatus(i api.Instance) api.InstanceStatus {
 	s.Address = w.address(i)
 	s.HostKey = w.machines[i.ID].HostKeyLine
 	s.Restarts = w.tracks[i.ID].Restarts
+	s.Reclaim = w.machines[i.ID].Reclaim
 	o, there := w.observed[i.ID]
 	s.SSH, s.Ports, s.Public = nil, nil, !i.Spec.Private
 	if there && o.State == compute.StateRunning && s.Public {
 		s.SSH, s.Ports = w.reach(i, o)
 	}
 	s.Phase, s.Reason = w.instancePhase(i, o, there, &s)
+	if s.Reclaim != nil && i.DeletedAt == nil {
+		s.Reason = noticed(*s.Reclaim, s.Reason)
+	}
 	return s
 }
 
@@ -313,7 +321,7 @@ func resizing(plan []compute.Workload, o compute.Observed) bool {
 // guestPhase is the phase of a running instance as its guest reports it.
 func (w *world) guestPhase(i api.Instance, s *api.InstanceStatus) (api.Phase, string) {
 	m, g := w.machines[i.ID], w.guests[i.ID]
-	s.UserData = m.UserData
+	s.UserData, s.OOMKills = m.UserData, g.oomKills
 	switch {
 	case !g.configured:
 		return api.Pending, orElse(g.problem, "booting")
@@ -323,11 +331,37 @@ func (w *world) guestPhase(i api.Instance, s *api.InstanceStatus) (api.Phase, st
 	case g.firewall != "" && g.firewall != "ok":
 		return api.Degraded, "its firewall could not be loaded: " + g.firewall
 	case m.UserData == "failed":
-		return api.Running, fmt.Sprintf("SSH answers; user data failed with exit status %d, see `nuage instance console %s`", m.Exit, i.Name)
+		return api.Running, fmt.Sprintf("SSH answers; user data %s, see `nuage instance console %s`", userDataText(m), i.Name)
+	case g.oomKills > 0:
+		return api.Running, killedText(g.oomKills, m.OOM, i.Name)
 	case w.tracks[i.ID].Reason != "":
 		return api.Running, w.tracks[i.ID].Reason
 	}
 	return api.Running, "SSH answers"
+}
+
+// userDataText is how user data ended.
+func userDataText(m machine) string {
+	if m.UserData == link.UserDataFailed && m.Note != "" {
+		return "failed: " + m.Note
+	}
+	return fmt.Sprintf("%s, exit status %d", m.UserData, m.Exit)
+}
+
+// killedText says that a machine is too small for what runs on it.
+func killedText(kills int, last *time.Time, name string) string {
+	at := ""
+	if last != nil {
+		at = ", last at " + clockText(*last)
+	}
+	return fmt.Sprintf("the kernel killed %s for want of memory%s; a larger type has more (nuage instance resize %s --type T)", processes(kills), at, name)
+}
+
+func processes(n int) string {
+	if n == 1 {
+		return "1 process"
+	}
+	return fmt.Sprintf("%d processes", n)
 }
 
 // reach says how a program on the laptop reaches the machine.

@@ -2,6 +2,7 @@ package controlplane
 
 import (
 	"context"
+	"errors"
 
 	"nuage/api"
 	"nuage/storage"
@@ -67,6 +68,9 @@ func (p projects) Create(ctx context.Context, name string, spec api.ProjectSpec)
 	if err := api.CheckName("project", name); err != nil {
 		return api.Project{}, err
 	}
+	if err := checkProject(name, spec); err != nil {
+		return api.Project{}, err
+	}
 	var made api.Project
 	err = p.cp.Store.Update(func(tx *storage.Tx) (err error) {
 		made, err = p.cp.addProject(tx, actor, name, spec)
@@ -114,6 +118,9 @@ func (p projects) Get(ctx context.Context, name string) (api.Project, error) {
 		if err = p.cp.projectExists(tx, name); err == nil {
 			found, err = projectTable.GetBy(tx, "name", name)
 		}
+		if err == nil {
+			err = withUse(tx, &found)
+		}
 		return err
 	})
 	return found, err
@@ -138,6 +145,9 @@ func (p projects) List(ctx context.Context, page api.Page) (api.List[api.Project
 		if err == nil && found.Items != nil {
 			out = api.List[api.Project]{Items: found.Items, Next: found.Next}
 		}
+		for i := range out.Items {
+			err = errors.Join(err, withUse(tx, &out.Items[i]))
+		}
 		return err
 	})
 	return out, err
@@ -147,6 +157,9 @@ func (p projects) List(ctx context.Context, page api.Page) (api.List[api.Project
 func (p projects) Update(ctx context.Context, name string, spec api.ProjectSpec, generation int64) (api.Project, error) {
 	actor, err := p.cp.wholeCloud(ctx, "change a project")
 	if err != nil {
+		return api.Project{}, err
+	}
+	if err := checkProject(name, spec); err != nil {
 		return api.Project{}, err
 	}
 	var now api.Project
@@ -171,7 +184,10 @@ func (p projects) Update(ctx context.Context, name string, spec api.ProjectSpec,
 		}
 		return p.cp.record(tx, actor, "project", &now.Meta, "update", "")
 	})
-	return now, err
+	if err != nil {
+		return api.Project{}, err
+	}
+	return now, p.cp.Store.View(func(tx *storage.Tx) error { return withUse(tx, &now) })
 }
 
 func (p projects) Delete(ctx context.Context, name string) error {

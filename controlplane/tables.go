@@ -18,6 +18,7 @@ type machine struct {
 	HostKeyLine string `json:"hostKeyLine"`       // public half
 	UserData    string `json:"userData"`          // none, pending, done, failed
 	Exit        int    `json:"exit"`              // of user data
+	Note        string `json:"note,omitempty"`    // what of user data failed, in words
 	Boot        int64  `json:"boot"`              // reboots done
 
 	Image   string     `json:"image,omitempty"`   // what the engine makes it of now: its root disk as committed last; "": what the spec names
@@ -25,6 +26,7 @@ type machine struct {
 	Group   string     `json:"group,omitempty"`   // id of the instance group it is a member of
 	Made    string     `json:"made,omitempty"`    // hash of the group's template it was made from
 	Reclaim *time.Time `json:"reclaim,omitempty"` // when a spot instance is taken back, in real time
+	OOM     *time.Time `json:"oom,omitempty"`     // when the kernel killed processes last for want of memory
 }
 
 // server is what the control plane alone knows of a database.
