@@ -130,6 +130,13 @@ type world struct {
 	instances *fakeInstances
 	keys      *shelf[api.Key, api.KeySpec]
 	groups    *shelf[api.SecurityGroup, api.SecurityGroupSpec]
+	networks  *shelf[api.Network, api.NetworkSpec]
+	images    *shelf[api.Image, api.ImageSpec]
+	volumes   *fakeVolumes
+	snapshots *shelf[api.Snapshot, api.SnapshotSpec]
+	balancers *shelf[api.LoadBalancer, api.LoadBalancerSpec]
+	fleets    *shelf[api.InstanceGroup, api.InstanceGroupSpec]
+	projects  *fakeProjects
 	databases *fakeDatabases
 	functions *fakeFunctions
 	streams   *fakeStreams
@@ -154,6 +161,9 @@ func newWorld(t *testing.T, stdin string) *world {
 	w.instances = &fakeInstances{newShelf(c.instances(), w)}
 	w.keys = newShelf(c.keys(), w)
 	w.groups = newShelf(c.securityGroups(), w)
+	w.networks, w.images, w.snapshots = newShelf(c.networks(), w), newShelf(c.images(), w), newShelf(c.snapshots(), w)
+	w.balancers, w.fleets = newShelf(c.loadBalancers(), w), newShelf(c.instanceGroups(), w)
+	w.volumes, w.projects = &fakeVolumes{shelf: newShelf(c.volumes(), w)}, &fakeProjects{}
 	w.databases = &fakeDatabases{newShelf(c.databases(), w)}
 	w.functions = &fakeFunctions{shelf: newShelf(c.functions(), w)}
 	w.streams, w.sources, w.compared, w.ledger, w.system = &fakeStreams{}, &fakeSources{}, &fakeComparisons{}, &fakeLedger{}, &fakeSystem{}
@@ -166,6 +176,7 @@ func newWorld(t *testing.T, stdin string) *world {
 
 func (w *world) cloud() api.Cloud {
 	return api.Cloud{Apps: w.apps, Instances: w.instances, Keys: w.keys, SecurityGroups: w.groups, Databases: w.databases,
+		Projects: w.projects, Networks: w.networks, Images: w.images, Volumes: w.volumes, Snapshots: w.snapshots, LoadBalancers: w.balancers, InstanceGroups: w.fleets,
 		Functions: w.functions, Streams: w.streams, Sources: w.sources, Comparisons: w.compared, Ledger: w.ledger, System: w.system}
 }
 
@@ -226,6 +237,61 @@ func (f *fakeInstances) Power(ctx context.Context, project, name string, action 
 		return api.Instance{}, err
 	}
 	return *i, nil
+}
+
+func (f *fakeInstances) Reclaim(_ context.Context, _, name string, notice time.Duration) (api.Instance, error) {
+	i, err := f.get(name)
+	if err != nil {
+		return api.Instance{}, err
+	}
+	at := f.now().Add(notice)
+	i.Status.Reclaim = &at
+	return *i, nil
+}
+
+func (f *fakeInstances) Metrics(_ context.Context, _, name string) (api.InstanceMetrics, error) {
+	i, err := f.get(name)
+	if err != nil {
+		return api.InstanceMetrics{}, err
+	}
+	return api.InstanceMetrics{At: i.CreatedAt, CPUSeconds: 1.5, CPUPercent: 12.5, MemoryBytes: 64 << 20, MemoryLimit: 1 << 30, ReceiveBytes: 2048,
+		TransmitBytes: 1024, ReadBytes: 4096, WriteBytes: 0, Processes: 3, ProcessLimit: 512}, nil
+}
+
+type fakeVolumes struct {
+	*shelf[api.Volume, api.VolumeSpec]
+	restart bool
+}
+
+func (f *fakeVolumes) Attach(_ context.Context, _, name string, to api.Attachment, restart bool) (api.Volume, error) {
+	v, err := f.get(name)
+	if err != nil {
+		return api.Volume{}, err
+	}
+	v.Status.Attached, f.restart = &to, restart
+	return *v, nil
+}
+
+func (f *fakeVolumes) Detach(_ context.Context, _, name string, restart bool) (api.Volume, error) {
+	v, err := f.get(name)
+	if err != nil {
+		return api.Volume{}, err
+	}
+	v.Status.Attached, f.restart = nil, restart
+	return *v, nil
+}
+
+type fakeProjects struct {
+	api.Projects
+	project api.Project
+}
+
+func (f *fakeProjects) Get(context.Context, string) (api.Project, error) { return f.project, nil }
+
+func (f *fakeProjects) Update(_ context.Context, _ string, spec api.ProjectSpec, _ int64) (api.Project, error) {
+	f.project.Spec = spec
+	f.project.Generation++
+	return f.project, nil
 }
 
 type fakeDatabases struct {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -90,6 +91,20 @@ func parseBytes(text string) (int64, error) {
 		return 0, fmt.Errorf("it must be a size such as 512MiB or 1GiB")
 	}
 	return n * unit, nil
+}
+
+// vcpus is a flag of a number of vCPUs in thousandths, as 2 or 0.5.
+type vcpus int64
+
+func (v *vcpus) String() string { return vcpuText(int64(*v)) }
+func (v *vcpus) Type() string   { return "vCPU" }
+func (v *vcpus) Set(text string) error {
+	n, err := strconv.ParseFloat(text, 64)
+	if err != nil || n < 0 || n > 1e6 || math.IsNaN(n) {
+		return fmt.Errorf("it must be a number of vCPUs such as 4 or 0.5")
+	}
+	*v = vcpus(math.Round(n * 1000))
+	return nil
 }
 
 // moment is a flag of a time: RFC 3339, YYYY-MM-DD or YYYY-MM, UTC.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"strconv"
@@ -33,9 +34,16 @@ func (c *cli) instanceColumns() []column[api.Instance] {
 		{head: "SSH", cell: c.sshText, detail: true},
 		{head: "KEY", cell: func(i api.Instance) string { return i.Spec.Key }, detail: true},
 		{head: "HOST KEY", cell: func(i api.Instance) string { return i.Status.HostKey }, detail: true},
-		{head: "GROUPS", cell: func(i api.Instance) string { return strings.Join(i.Spec.SecurityGroups, ",") }, detail: true},
+		{head: "NETWORK", cell: func(i api.Instance) string { return cmp.Or(i.Spec.Network, "default") }, detail: true},
+		{head: "PUBLIC", cell: publicText, detail: true},
+		{head: "VOLUMES", cell: func(i api.Instance) string { return mountsText(i.Spec.Volumes) }, detail: true},
+		{head: "GROUP", cell: func(i api.Instance) string { return i.Status.Group }, detail: true},
+		{head: "SPOT", cell: func(i api.Instance) string { return onlyYes(i.Spec.Spot) }, detail: true},
+		{head: "RECLAIM", cell: reclaimText, detail: true},
+		{head: "SECURITY GROUPS", cell: func(i api.Instance) string { return strings.Join(i.Spec.SecurityGroups, ",") }, detail: true},
 		{head: "USER DATA", cell: func(i api.Instance) string { return i.Status.UserData }, detail: true},
 		{head: "RESTARTS", cell: func(i api.Instance) string { return strconv.Itoa(i.Status.Restarts) }, detail: true},
+		{head: "OOM KILLS", cell: oomText, detail: true},
 		{head: "ENV", cell: func(i api.Instance) string { return pairsText(i.Spec.Env) }, detail: true},
 		{head: "TAGS", cell: func(i api.Instance) string { return pairsText(i.Spec.Tags) }, detail: true},
 	}
@@ -48,6 +56,33 @@ func portsText(i api.Instance) string {
 		words = append(words, fmt.Sprintf("%s:%d->%d", p.Host, p.HostPort, p.Port))
 	}
 	return strings.Join(words, ", ")
+}
+
+// publicText says whether the laptop reaches the machine, and why not.
+func publicText(i api.Instance) string {
+	switch {
+	case i.Spec.Private:
+		return "no: it is private, only its network reaches it"
+	case i.Status.Public:
+		return "yes"
+	}
+	return "no"
+}
+
+// reclaimText is when a spot instance is taken back.
+func reclaimText(i api.Instance) string {
+	if i.Status.Reclaim == nil {
+		return ""
+	}
+	return timeText(*i.Status.Reclaim)
+}
+
+// oomText is nothing as long as nothing was killed.
+func oomText(i api.Instance) string {
+	if i.Status.OOMKills == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%d since boot: out of memory, so the kernel killed a process", i.Status.OOMKills)
 }
 
 // sshText is the command with which any OpenSSH client gets in.
@@ -70,26 +105,28 @@ func (c *cli) instanceCmd() *cobra.Command {
 		c.powerCmd(api.PowerStart, "Switch an instance on"),
 		c.powerCmd(api.PowerStop, "Switch an instance off; its disk stays"),
 		c.powerCmd(api.PowerReboot, "Switch an instance off and on again"),
-		c.instanceResizeCmd(), n.deleteCmd(c), c.instanceExecCmd(), c.instanceConsoleCmd(), c.instanceTypesCmd())
+		c.instanceResizeCmd(), c.instanceUpdateCmd(), n.deleteCmd(c), c.instanceExecCmd(), c.instanceConsoleCmd(), c.instanceMetricsCmd(),
+		c.instanceReclaimCmd(), c.instanceTypesCmd())
 }
 
 func (c *cli) instanceCreateCmd() *cobra.Command {
-	var spec api.InstanceSpec
-	var userData string
-	env, tags := pairs{}, pairs{}
+	flags := newMachineFlags()
+	var volumes mounts
 	n := c.instances()
 	cmd := c.noWaitFlag(&cobra.Command{
 		Use:   "create NAME",
 		Short: "Make a machine",
 		Long: "Make a machine. The command answers when SSH answers and user data has ended. You log in as root with the key;\n" +
 			"without --key the project's default key is made on this laptop and used.",
-		Example: lines("nuage instance create vm", "nuage instance create web --type micro --security-group default --security-group web --user-data setup.sh"),
-		Args:    takes(1, 1),
+		Example: lines("nuage instance create vm", "nuage instance create web --type micro --security-group default --security-group web --user-data setup.sh",
+			"nuage instance create db --network backend --volume data:/srv --private"),
+		Args: takes(1, 1),
 		RunE: c.inCloud(func(ctx context.Context, s session, args []string) error {
-			spec.Env, spec.Tags = env.into(nil), tags.into(nil)
-			if err := c.completeInstance(ctx, s, &spec, userData); err != nil {
+			spec, err := flags.fresh(ctx, c, s)
+			if err != nil {
 				return err
 			}
+			spec.Volumes = volumes
 			i, err := n.create(ctx, c, s, args[0], spec)
 			if err != nil {
 				return err
@@ -97,32 +134,9 @@ func (c *cli) instanceCreateCmd() *cobra.Command {
 			return c.printMachine(n, i)
 		}),
 	})
-	f := cmd.Flags()
-	f.StringVar(&spec.Image, "image", "debian-12", "name from the catalog, or an image reference")
-	spec.Type = "small"
-	f.Var(optional(&spec.Type, sizeNames()...), "type", "nano, micro, small, medium or large; see nuage instance types")
-	f.StringVar(&spec.Key, "key", "", "key that is let in; default: the project's default key, made if need be")
-	f.StringVar(&userData, "user-data", "", "file with a shell script, run once as root at first boot; - reads stdin; default: none")
-	f.StringSliceVar(&spec.SecurityGroups, "security-group", nil, "group whose rules apply, repeatable; default: the group default, which allows SSH")
-	f.Var(env, "env", "a NAME=VALUE in the machine's environment, repeatable; default: none")
-	f.Var(tags, "tag", "a NAME=VALUE noted on the machine and its bill, repeatable; default: none")
+	flags.declare(c, cmd)
+	cmd.Flags().Var(&volumes, "volume", "a VOLUME:/PATH to attach, as data:/srv, repeatable; default: none")
 	return cmd
-}
-
-// completeInstance reads the user data and sees to the default key.
-func (c *cli) completeInstance(ctx context.Context, s session, spec *api.InstanceSpec, userData string) error {
-	if userData != "" {
-		text, err := c.readText(userData)
-		if err != nil {
-			return err
-		}
-		spec.UserData = text
-	}
-	if spec.Key != "" {
-		return nil
-	}
-	spec.Key = defaultKey
-	return c.ensureDefaultKey(ctx, s)
 }
 
 // printMachine prints a machine that was made; user data that failed makes the command fail.
@@ -134,59 +148,6 @@ func (c *cli) printMachine(n noun[api.Instance, api.InstanceSpec], i api.Instanc
 		return api.Errorf(api.Unavailable, "cannot call instance %q ready: it runs, but its user data failed; see nuage instance console %s", i.Name, i.Name)
 	}
 	return nil
-}
-
-func (c *cli) powerCmd(action api.PowerAction, short string) *cobra.Command {
-	n := c.instances()
-	return c.noWaitFlag(&cobra.Command{
-		Use:               string(action) + " NAME",
-		Short:             short,
-		Example:           "nuage instance " + string(action) + " vm",
-		Args:              takes(1, 1),
-		ValidArgsFunction: n.complete(c),
-		RunE: c.inCloud(func(ctx context.Context, s session, args []string) error {
-			i, err := s.cloud.Instances.Power(ctx, s.project, args[0], action)
-			if err == nil && !c.flags.noWait {
-				i, err = n.wait(ctx, c, s, args[0])
-			}
-			if err != nil {
-				return err
-			}
-			return printItem(c, n.kind, i)
-		}),
-	})
-}
-
-func (c *cli) instanceResizeCmd() *cobra.Command {
-	var size string
-	n := c.instances()
-	cmd := c.noWaitFlag(&cobra.Command{
-		Use:   "resize NAME --type T",
-		Short: "Give an instance another type, without a restart",
-		Long: "Give an instance the CPU and memory of another type while it runs. Memory that is in use is not taken away: that is\n" +
-			"refused until the machine uses less or is stopped.",
-		Example:           "nuage instance resize vm --type medium",
-		Args:              takes(1, 1),
-		ValidArgsFunction: n.complete(c),
-		RunE: c.inCloud(func(ctx context.Context, s session, args []string) error {
-			if size == "" {
-				return usagef("cannot resize instance %q: give --type", args[0])
-			}
-			i, err := n.update(ctx, c, s, args[0], func(spec *api.InstanceSpec) error {
-				spec.Type = size
-				return nil
-			})
-			if err == nil && i.Status.Phase == api.Degraded {
-				err = api.Errorf(api.Unavailable, "cannot resize instance %q: %s", i.Name, i.Status.Reason)
-			}
-			if err != nil {
-				return err
-			}
-			return printItem(c, n.kind, i)
-		}),
-	})
-	cmd.Flags().Var(optional(&size, sizeNames()...), "type", "nano, micro, small, medium or large; needed")
-	return cmd
 }
 
 func (c *cli) instanceExecCmd() *cobra.Command {

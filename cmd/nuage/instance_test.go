@@ -95,14 +95,11 @@ func TestSSHWords(t *testing.T) {
 	w.run("instance", "create", "vm")
 	home := w.env["NUAGE_HOME"]
 	i := *w.instances.items["vm"]
-	if _, err := w.sshWords(i, "root", ""); err == nil || err.Error() != `cannot reach instance "vm" by SSH: it has no SSH address (running); see nuage instance show vm` {
-		t.Errorf("without an address: %v", err)
-	}
 	i.Status.SSH, i.Status.HostKey = &api.Endpoint{Host: "127.0.0.1", Port: 2222}, "ssh-ed25519 AAAA\n"
 	words, err := w.sshWords(i, "root", "")
 	hosts := filepath.Join(home, "keys", "known_hosts", i.ID)
 	want := "-F none -p 2222 -l root -o HostKeyAlias=" + i.ID + " -o UserKnownHostsFile=" + hosts + " -o GlobalKnownHostsFile=none" +
-		" -o StrictHostKeyChecking=yes -o UpdateHostKeys=no -o LogLevel=ERROR -o ServerAliveInterval=15 -i " + home + "/keys/default-default -o IdentitiesOnly=yes 127.0.0.1"
+		" -o StrictHostKeyChecking=yes -o UpdateHostKeys=no -o LogLevel=ERROR -o ConnectTimeout=15 -o ServerAliveInterval=15 -i " + home + "/keys/default-default -o IdentitiesOnly=yes 127.0.0.1"
 	if got := strings.Join(words, " "); err != nil || got != want {
 		t.Errorf("got  %s\nwant %s (%v)", got, want, err)
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"nuage/api"
 )
@@ -17,6 +18,8 @@ type noun[T, S any] struct {
 	head  func(*T) *api.Meta
 	state func(*T) *api.Status
 	spec  func(*T) *S
+	// parts is a table of what a thing consists of, below what show prints of it; nil: nothing.
+	parts func(T) (heads []string, rows [][]string)
 }
 
 // common are the columns every noun has: first NAME, PHASE and REASON, last AGE and what only show tells.
@@ -84,9 +87,64 @@ func (n noun[T, S]) showCmd(c *cli) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return printDetail(c, n.kind, item)
+			return n.printWhole(c, item)
 		}),
 	}
+}
+
+// printWhole prints a thing in full, with its parts.
+func (n noun[T, S]) printWhole(c *cli, item T) error {
+	if err := printDetail(c, n.kind, item); err != nil || n.parts == nil || c.machine() {
+		return err
+	}
+	heads, rows := n.parts(item)
+	if len(rows) == 0 {
+		return nil
+	}
+	return c.printTable(heads, rows)
+}
+
+// createCmd completes a command that makes the thing its first argument names, waits and prints it.
+func (n noun[T, S]) createCmd(c *cli, cmd *cobra.Command, spec func(ctx context.Context, s session, args []string) (S, error)) *cobra.Command {
+	cmd.RunE = c.inCloud(func(ctx context.Context, s session, args []string) error {
+		wanted, err := spec(ctx, s, args)
+		if err != nil {
+			return err
+		}
+		item, err := n.create(ctx, c, s, args[0], wanted)
+		if err != nil {
+			return err
+		}
+		return printItem(c, n.kind, item)
+	})
+	return c.noWaitFlag(cmd)
+}
+
+// changeCmd completes a command that edits the spec of the thing its first argument names, waits and prints it.
+func (n noun[T, S]) changeCmd(c *cli, cmd *cobra.Command, edit func(spec *S) error) *cobra.Command {
+	cmd.Args = takes(1, 1)
+	cmd.ValidArgsFunction = n.complete(c)
+	cmd.RunE = c.inCloud(func(ctx context.Context, s session, args []string) error {
+		if err := anyGiven(cmd, n.word, args[0]); err != nil {
+			return err
+		}
+		item, err := n.update(ctx, c, s, args[0], edit)
+		if err != nil {
+			return err
+		}
+		return printItem(c, n.kind, item)
+	})
+	return c.noWaitFlag(cmd)
+}
+
+// anyGiven refuses a change without a flag that says what to change.
+func anyGiven(cmd *cobra.Command, word, name string) error {
+	given := false
+	cmd.LocalNonPersistentFlags().VisitAll(func(f *pflag.Flag) { given = given || f.Changed && f.Name != "no-wait" })
+	if !given {
+		return usagef("cannot change %s %q: give at least one flag that says what", word, name)
+	}
+	return nil
 }
 
 func (n noun[T, S]) deleteCmd(c *cli) *cobra.Command {

@@ -12,7 +12,7 @@ func (c *cli) projects() kind[api.Project] {
 	return kind[api.Project]{
 		word: "project",
 		name: func(p *api.Project) string { return p.Name },
-		columns: []column[api.Project]{
+		columns: append([]column[api.Project]{
 			{head: "NAME", cell: func(p api.Project) string { return p.Name }},
 			{head: "PHASE", cell: func(p api.Project) string { return string(p.Status.Phase) }},
 			{head: "NETWORK", cell: func(p api.Project) string { return p.Status.CIDR }},
@@ -21,24 +21,26 @@ func (c *cli) projects() kind[api.Project] {
 			{head: "REASON", cell: func(p api.Project) string { return p.Status.Reason }, detail: true},
 			{head: "ID", cell: func(p api.Project) string { return p.ID }, detail: true},
 			{head: "CREATED", cell: func(p api.Project) string { return timeText(p.CreatedAt) }, detail: true},
-		},
+		}, quotaColumns()...),
 	}
 }
 
 func (c *cli) projectCmd() *cobra.Command {
 	return group("project", "Projects keep things, networks and bills apart",
 		lines("nuage project create shop", "nuage project use shop", "nuage project list"),
-		c.projectCreateCmd(), c.projectListCmd(), c.projectShowCmd(), c.projectUseCmd(), c.projectDeleteCmd())
+		c.projectCreateCmd(), c.projectListCmd(), c.projectShowCmd(), c.projectUpdateCmd(), c.projectUseCmd(), c.projectDeleteCmd())
 }
 
 func (c *cli) projectCreateCmd() *cobra.Command {
-	var spec api.ProjectSpec
+	var flags projectFlags
 	cmd := &cobra.Command{
 		Use:     "create NAME",
 		Short:   "Make a project with a network of its own",
-		Example: `nuage project create shop --description "the web shop"`,
+		Example: lines(`nuage project create shop --description "the web shop"`, "nuage project create lab --instances 4 --memory 4GiB"),
 		Args:    takes(1, 1),
 		RunE: c.inCloud(func(ctx context.Context, s session, args []string) error {
+			var spec api.ProjectSpec
+			flags.apply(&spec, func(string) bool { return true })
 			p, err := s.cloud.Projects.Create(ctx, args[0], spec)
 			if err != nil {
 				return err
@@ -46,7 +48,7 @@ func (c *cli) projectCreateCmd() *cobra.Command {
 			return printItem(c, c.projects(), p)
 		}),
 	}
-	cmd.Flags().StringVar(&spec.Description, "description", "", "what the project is for; default: nothing")
+	flags.declare(cmd)
 	return cmd
 }
 
@@ -68,8 +70,9 @@ func (c *cli) projectListCmd() *cobra.Command {
 func (c *cli) projectShowCmd() *cobra.Command {
 	return &cobra.Command{
 		Use: "show [NAME]", Short: "Show a project in full; without NAME the one you work in",
-		Example: lines("nuage project show", "nuage project show shop -o json"),
-		Args:    takes(0, 1),
+		Example:           lines("nuage project show", "nuage project show shop -o json"),
+		Args:              takes(0, 1),
+		ValidArgsFunction: c.completeProjects,
 		RunE: c.inCloud(func(ctx context.Context, s session, args []string) error {
 			name := s.project
 			if len(args) > 0 {
@@ -87,9 +90,10 @@ func (c *cli) projectShowCmd() *cobra.Command {
 func (c *cli) projectUseCmd() *cobra.Command {
 	return &cobra.Command{
 		Use: "use NAME", Short: "Work in a project from now on",
-		Long:    "Work in a project from now on: it is noted in the home's config.json. NUAGE_PROJECT and --project go before it.",
-		Example: "nuage project use shop",
-		Args:    takes(1, 1),
+		Long:              "Work in a project from now on: it is noted in the home's config.json. NUAGE_PROJECT and --project go before it.",
+		Example:           "nuage project use shop",
+		Args:              takes(1, 1),
+		ValidArgsFunction: c.completeProjects,
 		RunE: c.inCloud(func(ctx context.Context, s session, args []string) error {
 			if _, err := s.cloud.Projects.Get(ctx, args[0]); err != nil {
 				return err
@@ -121,8 +125,9 @@ func (c *cli) useProject(name string) error {
 func (c *cli) projectDeleteCmd() *cobra.Command {
 	return &cobra.Command{
 		Use: "delete NAME", Aliases: []string{"rm"}, Short: "Delete an empty project",
-		Example: "nuage project delete shop",
-		Args:    takes(1, 1),
+		Example:           "nuage project delete shop",
+		Args:              takes(1, 1),
+		ValidArgsFunction: c.completeProjects,
 		RunE: c.inCloud(func(ctx context.Context, s session, args []string) error {
 			if err := s.cloud.Projects.Delete(ctx, args[0]); err != nil {
 				return err

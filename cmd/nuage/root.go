@@ -4,6 +4,7 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 )
 
 // The headings of the help.
@@ -88,7 +89,8 @@ func (c *cli) addCommands(root *cobra.Command) {
 	}
 	add(groupCloud, c.upCmd(), c.downCmd(), c.resetCmd(), c.statusCmd(), c.doctorCmd(), c.backupCmd(), c.restoreCmd(),
 		c.versionCmd(), c.projectCmd(), c.tokenCmd(), c.activityCmd())
-	add(groupIaaS, c.instanceCmd(), c.sshCmd(), c.keyCmd(), c.securityGroupCmd())
+	add(groupIaaS, c.instanceCmd(), c.sshCmd(), c.imageCmd(), c.keyCmd(), c.volumeCmd(), c.snapshotCmd(), c.networkCmd(), c.securityGroupCmd(),
+		c.loadBalancerCmd(), c.instanceGroupCmd())
 	add(groupPaaS, c.appCmd(), c.databaseCmd())
 	add(groupFaaS, c.functionCmd(), c.triggerCmd())
 	add(groupMoney, c.billCmd(), c.pricesCmd(), c.compareCmd())
@@ -100,6 +102,11 @@ func (c *cli) mark(cmd *cobra.Command) {
 	for _, sub := range cmd.Commands() {
 		c.mark(sub)
 	}
+	cmd.LocalFlags().VisitAll(func(f *pflag.Flag) {
+		if choice, ok := f.Value.(*choice); ok {
+			offer(cmd, f.Name, words(choice.allowed))
+		}
+	})
 	if args := cmd.Args; args != nil {
 		cmd.Args = func(cmd *cobra.Command, words []string) error {
 			c.path = cmd.CommandPath()

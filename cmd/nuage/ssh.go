@@ -30,6 +30,9 @@ func (c *cli) sshCmd() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			if err := c.checkWay(ctx, s, i); err != nil {
+				return err
+			}
 			words, err := c.sshWords(i, user, identity)
 			if err != nil {
 				return err
@@ -44,17 +47,13 @@ func (c *cli) sshCmd() *cobra.Command {
 
 // sshWords are the arguments for ssh up to and with the host.
 func (c *cli) sshWords(i api.Instance, user, identity string) ([]string, error) {
-	if i.Status.SSH == nil || i.Status.HostKey == "" {
-		return nil, api.Errorf(api.Conflict, "cannot reach instance %q by SSH: it has no SSH address (%s); see nuage instance show %s",
-			i.Name, phaseText(&i.Status.Status), i.Name)
-	}
 	hosts, err := c.knownHosts(i)
 	if err != nil {
 		return nil, err
 	}
 	words := []string{"-F", "none", "-p", strconv.Itoa(i.Status.SSH.Port), "-l", user,
 		"-o", "HostKeyAlias=" + i.ID, "-o", "UserKnownHostsFile=" + hosts, "-o", "GlobalKnownHostsFile=none",
-		"-o", "StrictHostKeyChecking=yes", "-o", "UpdateHostKeys=no", "-o", "LogLevel=ERROR", "-o", "ServerAliveInterval=15"}
+		"-o", "StrictHostKeyChecking=yes", "-o", "UpdateHostKeys=no", "-o", "LogLevel=ERROR", "-o", "ConnectTimeout=15", "-o", "ServerAliveInterval=15"}
 	if identity == "" {
 		identity, err = c.ownIdentity(i)
 	}
