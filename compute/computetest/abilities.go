@@ -2,6 +2,8 @@ package computetest
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"testing"
 	"time"
 
@@ -202,9 +204,7 @@ func removeAll(t *testing.T, s *suite) {
 
 func stats(t *testing.T, s *suite) {
 	e := ability[compute.Stater](t, s)
-	w := s.workload("w")
-	w.Command = s.Shell("while :; do :; done")
-	s.started(t, w)
+	s.busyMade(t, "w")
 	eventually(t, "a busy workload has used 20 ms of CPU", func() bool {
 		st, err := e.Stats(t.Context(), "w")
 		ok(t, err)
@@ -216,6 +216,65 @@ func stats(t *testing.T, s *suite) {
 	st, err := e.Stats(t.Context(), "w")
 	ok(t, err)
 	same(t, st, compute.Stats{})
+}
+
+// busyMade starts a workload that uses CPU.
+func (s *suite) busyMade(t *testing.T, id string) {
+	t.Helper()
+	w := s.workload(id)
+	if s.Load == nil {
+		w.Command = s.Shell("while :; do :; done")
+	}
+	s.started(t, w)
+	if s.Load != nil {
+		s.Load(t, s.cloud, id)
+	}
+}
+
+// statsAtOnce: whoever measures all workloads every few seconds does not wait for each in turn.
+func statsAtOnce(t *testing.T, s *suite) {
+	e := ability[compute.Stater](t, s)
+	const workloads, rounds = 5, 4
+	for i := range workloads {
+		s.started(t, s.workload(fmt.Sprint("w", i)))
+	}
+	begin := time.Now()
+	ok(t, errors.Join(atOnce(workloads*rounds, func(i int) error {
+		_, err := e.Stats(t.Context(), fmt.Sprint("w", i%workloads))
+		return err
+	})...))
+	if took := time.Since(begin); took > patience/2 {
+		t.Errorf("%d measurements took %v", workloads*rounds, took)
+	}
+}
+
+// networkAgain: a workload whose network was removed and made again starts there, with its address.
+func networkAgain(t *testing.T, s *suite) {
+	ctx := t.Context()
+	e := ability[compute.Networks](t, s)
+	n := s.network(t, e, func(*compute.Network) {})
+	p, err := n.Prefix()
+	ok(t, err)
+	w := s.workload("w")
+	w.Network, w.Address, w.Aliases = n.ID, compute.Gateway(p).Next().Next().String(), []string{"db"}
+	s.started(t, w)
+	ok(t, s.Stop(ctx, "w", 0))
+	s.DropNetwork(t, s.cloud, n.ID)
+	code(t, s.Start(ctx, "w"), api.NotFound, "")
+	ok(t, e.EnsureNetwork(ctx, n))
+	for range 2 {
+		ok(t, s.Start(ctx, "w"))
+		same(t, s.one(t, "w").Address, w.Address)
+		ok(t, s.Stop(ctx, "w", 0))
+	}
+	if !s.Real {
+		return
+	}
+	ok(t, s.Start(ctx, "w"))
+	other := s.workload("x")
+	other.Network = n.ID
+	same(t, s.says(t, other, "ping -c1 -W5 db >/dev/null 2>&1; nslookup db 2>/dev/null | grep -c "+w.Address), "1\n")
+	ok(t, s.Create(ctx, w))
 }
 
 // bounded is the test's context with an end, for what would wait for ever if it were wrong.

@@ -30,9 +30,15 @@ type Options struct {
 	Network func(t *testing.T) compute.Network
 	// Vanish removes a workload as a stranger would.
 	Vanish func(t *testing.T, cloud, id string)
-	Real   bool // commands really run
-	Echo   bool // the engine's guest is one that answers each line of stdin with "echo: LINE", and writes "ready" to stderr
-	Build  bool // build an image from Image
+	// Freeze holds a workload as a copy does whose process is killed; nil: the engine holds nothing.
+	Freeze func(t *testing.T, cloud, id string)
+	// Load keeps a workload busy; nil: a shell does.
+	Load func(t *testing.T, cloud, id string)
+	// DropNetwork removes a network as a stranger would.
+	DropNetwork func(t *testing.T, cloud, id string)
+	Real        bool // commands really run
+	Echo        bool // the engine's guest is one that answers each line of stdin with "echo: LINE", and writes "ready" to stderr
+	Build       bool // build an image from Image
 }
 
 // Run runs the suite. Each test has a cloud of its own and leaves nothing.
@@ -42,6 +48,8 @@ func Run(t *testing.T, open Open, o Options) {
 		"refused": refused, "missing": missing, "limits": limits, "behind the back": behindTheBack,
 		"adopted": adopted, "clouds": clouds, "watch": watch, "remove all": removeAll,
 		"networks": networks, "addresses": addresses, "volumes": volumes, "images": images,
+		"sizes": sizes, "mounts": mounts, "copy": copies, "exact copy": copied, "moment of a copy": moment, "left held": left,
+		"commit": commits, "committed": committed, "network made again": networkAgain, "stats at once": statsAtOnce,
 		"exit": exits, "logs": logs, "exec": execs, "attach": attach, "stats": stats, "endpoints": endpoints, "build": builds,
 	} {
 		t.Run(name, func(t *testing.T) {

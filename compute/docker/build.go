@@ -20,10 +20,7 @@ func (e *Engine) Build(ctx context.Context, b compute.Build, source io.Reader, l
 	res, err := e.cli.ImageBuild(ctx, source, build.ImageBuildOptions{
 		Version: build.BuilderV1, Tags: []string{b.Tag}, Remove: true, ForceRemove: true,
 		Memory: buildMemory, MemorySwap: buildMemory,
-		Labels: map[string]string{
-			compute.LabelCloud: e.o.CloudID, compute.LabelKind: compute.KindBuilder, compute.LabelOwner: b.Owner,
-			compute.LabelProject: b.Project, compute.LabelName: b.Name,
-		},
+		Labels: e.imageLabels(b),
 	})
 	if err != nil {
 		return compute.Image{}, buildFailed(b, "", err)
@@ -37,6 +34,14 @@ func (e *Engine) Build(ctx context.Context, b compute.Build, source io.Reader, l
 		return compute.Image{}, failed(err, "build %q", b.Tag)
 	}
 	return imageOf(img), nil
+}
+
+// imageLabels say whose an image is.
+func (e *Engine) imageLabels(b compute.Build) map[string]string {
+	return map[string]string{
+		compute.LabelCloud: e.o.CloudID, compute.LabelKind: compute.KindBuilder, compute.LabelOwner: b.Owner,
+		compute.LabelProject: b.Project, compute.LabelName: b.Name,
+	}
 }
 
 // readBuild copies the builder's words to log and remembers the step they are about.

@@ -70,7 +70,8 @@ func guestEntrypoint(w compute.Workload, img image.InspectResponse) strslice.Str
 	return append(strslice.StrSlice{guestPath, string(w.Guest), "--"}, command...)
 }
 
-// environment is the workload's, sorted. A guest also learns who it is, and whom the image would run as.
+// environment is the workload's, sorted. A guest also learns who it is, and whom the image would run as. A machine's own
+// comes over the guest's channel, so that it is in no image of its disk.
 func environment(w compute.Workload, img image.InspectResponse) []string {
 	all := map[string]string{}
 	if w.Guest != compute.GuestNone {
@@ -79,7 +80,9 @@ func environment(w compute.Workload, img image.InspectResponse) []string {
 			all["NUAGE_IMAGE_USER"] = img.Config.User
 		}
 	}
-	maps.Copy(all, w.Env)
+	if w.Guest != compute.GuestMachine {
+		maps.Copy(all, w.Env)
+	}
 	return pairs(all, "=")
 }
 

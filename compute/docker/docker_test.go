@@ -124,6 +124,16 @@ func TestConformance(t *testing.T) {
 			ok(t, e.cli.ContainerRemove(t.Context(), e.name(id), container.RemoveOptions{Force: true}))
 			ok(t, e.Close())
 		},
+		Freeze: func(t *testing.T, cloud, id string) {
+			e := connect(t, cloud).(*Engine)
+			ok(t, e.cli.ContainerPause(t.Context(), e.name(id)))
+			ok(t, e.Close())
+		},
+		DropNetwork: func(t *testing.T, cloud, id string) {
+			e := connect(t, cloud).(*Engine)
+			ok(t, e.cli.NetworkRemove(t.Context(), e.name(id)))
+			ok(t, e.Close())
+		},
 		Real: true, Echo: true, Build: true,
 	})
 }
@@ -258,8 +268,8 @@ func TestGuestMachine(t *testing.T) {
 	}
 	c, err := e.cli.ContainerInspect(t.Context(), e.name("i"))
 	ok(t, err)
-	is := fmt.Sprintln(c.HostConfig.CapAdd, c.HostConfig.Privileged, c.Config.Env[:4], c.HostConfig.Sysctls, c.HostConfig.LogConfig, c.HostConfig.RestartPolicy.Name, c.HostConfig.Mounts[0].ReadOnly)
-	want := "[NET_ADMIN] false [B=1 NUAGE_ID=i NUAGE_NAME=web NUAGE_PROJECT=p] map[net.ipv4.ping_group_range:0 2147483647] " +
+	is := fmt.Sprintln(c.HostConfig.CapAdd, c.HostConfig.Privileged, c.Config.Env[:3], c.HostConfig.Sysctls, c.HostConfig.LogConfig, c.HostConfig.RestartPolicy.Name, c.HostConfig.Mounts[0].ReadOnly)
+	want := "[NET_ADMIN] false [NUAGE_ID=i NUAGE_NAME=web NUAGE_PROJECT=p] map[net.ipv4.ping_group_range:0 2147483647] " +
 		"{json-file map[max-file:2 max-size:4194304]} no true\n"
 	if is = strings.Replace(is, "CAP_", "", 1); is != want {
 		t.Errorf("made as\n%s\nwant\n%s", is, want)

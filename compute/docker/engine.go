@@ -47,19 +47,25 @@ type Engine struct {
 	guest    sync.Mutex // one filling of the guest volume
 	filled   string     // when the guest volume that was found whole was made
 	usage    usageCache
+	holds    holds
+	copies   locks // by volume, and by the id of what copies
+
+	mostLayers int // of an image before a commit squashes
 }
 
 var (
-	_ compute.Engine   = (*Engine)(nil)
-	_ compute.Networks = (*Engine)(nil)
-	_ compute.Volumes  = (*Engine)(nil)
-	_ compute.Images   = (*Engine)(nil)
-	_ compute.Builder  = (*Engine)(nil)
-	_ compute.Execer   = (*Engine)(nil)
-	_ compute.Logger   = (*Engine)(nil)
-	_ compute.Attacher = (*Engine)(nil)
-	_ compute.Stater   = (*Engine)(nil)
-	_ compute.Remover  = (*Engine)(nil)
+	_ compute.Engine    = (*Engine)(nil)
+	_ compute.Networks  = (*Engine)(nil)
+	_ compute.Volumes   = (*Engine)(nil)
+	_ compute.Images    = (*Engine)(nil)
+	_ compute.Builder   = (*Engine)(nil)
+	_ compute.Execer    = (*Engine)(nil)
+	_ compute.Logger    = (*Engine)(nil)
+	_ compute.Attacher  = (*Engine)(nil)
+	_ compute.Stater    = (*Engine)(nil)
+	_ compute.Remover   = (*Engine)(nil)
+	_ compute.Copier    = (*Engine)(nil)
+	_ compute.Committer = (*Engine)(nil)
 )
 
 // New connects to a Docker engine. Unavailable: it does not answer. Invalid: options. Unsupported: no Linux containers.
@@ -82,7 +88,10 @@ func New(ctx context.Context, o Options) (*Engine, error) {
 	if err != nil {
 		return nil, api.Errorf(api.Invalid, "cannot use the Docker engine at %q: %w", o.Host, err)
 	}
-	e := &Engine{o: o, cli: cli, log: o.Logger, prefix: "nuage-" + short + "-"}
+	e := &Engine{
+		o: o, cli: cli, log: o.Logger, prefix: "nuage-" + short + "-", mostLayers: mostLayers,
+		holds: holds{by: map[string]int{}}, copies: locks{held: map[string]chan struct{}{}},
+	}
 	if err := e.learn(ctx); err != nil {
 		return nil, closing(cli, err)
 	}

@@ -17,12 +17,15 @@ import (
 
 const inspections = 8 // at once
 
-// List inspects every container of this cloud: a listing lacks exit codes, times and limits.
+// List inspects every container of this cloud: a listing lacks exit codes, times and limits. What copies volumes just now
+// is not shown; what a process that was killed has left of that is.
 func (e *Engine) List(ctx context.Context) ([]compute.Observed, error) {
 	found, err := e.containers(ctx)
 	if err != nil {
 		return nil, err
 	}
+	e.resumeLeft(ctx, found)
+	found = slices.DeleteFunc(found, func(c container.Summary) bool { return e.copies.has(c.Labels[compute.LabelID]) })
 	seen := make([]*compute.Observed, len(found))
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(inspections)
