@@ -30,6 +30,7 @@ type program struct {
 	code   wazero.CompiledModule
 	config wazero.ModuleConfig
 	env    [][2]string // names and values
+	memory *memories   // of the runtime
 }
 
 // instanceConfig is what all instances of a deployment have in common, but for the environment: configurations made
@@ -53,7 +54,7 @@ func environment(d functions.Deployment) [][2]string {
 func (p *program) try(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, tryTime)
 	defer cancel()
-	instance, err := p.engine.InstantiateModule(ctx, p.code, p.config)
+	instance, err := p.engine.InstantiateModule(p.memory.in(ctx), p.code, p.config)
 	if err != nil {
 		return err
 	}
@@ -82,7 +83,7 @@ func (p *program) Call(ctx context.Context, e functions.Event) (functions.Outcom
 	config = config.WithEnv("NUAGE_REQUEST_ID", e.RequestID)
 
 	begin := time.Now()
-	instance, err := p.engine.InstantiateModule(run, p.code, config)
+	instance, err := p.engine.InstantiateModule(p.memory.in(run), p.code, config)
 	o := functions.Outcome{Init: time.Since(begin)}
 	if err == nil {
 		err = start(run, instance, &o)

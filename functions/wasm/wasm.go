@@ -32,6 +32,7 @@ type Options struct {
 type Runtime struct {
 	cache  wazero.CompilationCache
 	logger *slog.Logger
+	memory memories
 }
 
 // New makes a Runtime. Internal: the cache's directory can not be made.
@@ -136,7 +137,7 @@ func refuse(d functions.Deployment, format string, args ...any) error {
 func (r *Runtime) compile(ctx context.Context, d functions.Deployment, binary []byte) (*program, error) {
 	config := wazero.NewRuntimeConfig().WithCompilationCache(r.cache).WithCloseOnContextDone(true).
 		WithMemoryLimitPages(pages(d.MemoryMB)).WithDebugInfoEnabled(false) // interruptible moves the code away from its line numbers
-	p := &program{engine: wazero.NewRuntimeWithConfig(ctx, config), name: d.Name}
+	p := &program{engine: wazero.NewRuntimeWithConfig(ctx, config), name: d.Name, memory: &r.memory}
 	if _, err := wasi_snapshot_preview1.Instantiate(ctx, p.engine); err != nil {
 		return nil, errors.Join(api.Errorf(api.Internal, "cannot prepare function %q: %w", d.Name, err), p.Close())
 	}
