@@ -7,7 +7,7 @@ import (
 )
 
 // Faults makes things go wrong in an engine's State, for every Engine that shares it. Verbs are named info,
-// create, start, stop, remove, update, list, watch, network, volume, image and removeall.
+// create, start, stop, remove, update, list, watch, network, volume, copy, image, commit, stats and removeall.
 type Faults struct{ engine *Engine }
 
 // Fail makes the next call of verb do nothing and answer err. Calls add up.
@@ -62,6 +62,20 @@ func (f *Faults) Gone(on bool) {
 			f.engine.emit("", "lost")
 		}
 	})
+}
+
+// Load sets what a workload uses from now on: counters grow by that much a second of the engine's clock while it runs,
+// memory and processes are as given. CPUNanos 500_000_000 is half a CPU. It stays over stop and start.
+func (f *Faults) Load(id string, perSecond compute.Stats) {
+	f.box(id, func(b *box) {
+		now := f.engine.clock()
+		b.load = load{since: now, before: b.stats(now), rate: perSecond}
+	})
+}
+
+// Drop removes a network behind the control plane's back, whoever is in it.
+func (f *Faults) Drop(network string) {
+	f.locked(func(s *State) { delete(s.networks, f.engine.key(network)) })
 }
 
 // Fill sets what VolumeBytes answers.

@@ -4,6 +4,10 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
+	"fmt"
+	"iter"
+	"maps"
 	"time"
 
 	"nuage/api"
@@ -20,15 +24,58 @@ func (e *Engine) Image(ctx context.Context, ref string, _ time.Duration) (img co
 	return img, err
 }
 
-// RemoveImage makes the engine forget the image.
+// RemoveImage makes the engine forget the image, unless a workload was made from it.
 func (e *Engine) RemoveImage(ctx context.Context, ref string) error {
 	return e.do(ctx, "image", func() error {
 		if name, err := compute.NormalizeImage(ref); err == nil {
 			ref = name
 		}
+		img, there := e.known(ref)
+		for k, b := range e.state.boxes {
+			if k.cloud == e.cloud && there && b.image == img.ID {
+				return api.Errorf(api.Conflict, "cannot remove image %q: workload %q was made from it", ref, k.id)
+			}
+		}
+		if made := maps.Collect(e.committed(ref)); len(made) > 0 {
+			for tag := range made {
+				delete(e.state.commits, tag)
+			}
+			return nil
+		}
 		e.state.removed[ref] = true
 		return nil
 	})
+}
+
+// Commit makes up an image of the workload's root disk: another one each time.
+func (e *Engine) Commit(ctx context.Context, id string, b compute.Build) (img compute.Image, err error) {
+	tag, err := compute.NormalizeImage(b.Tag)
+	if err != nil || compute.IsImageID(tag) {
+		return img, errors.Join(err, api.Errorf(api.Invalid, "cannot make an image of %q: %q is no tag", id, b.Tag))
+	}
+	err = e.do(ctx, "commit", func() error {
+		from, err := e.find("make an image of", id)
+		if err != nil {
+			return err
+		}
+		base, _ := e.known(from.spec.Image) // its size and ports, where it is still there
+		e.state.serial++
+		img = compute.Image{ID: made(fmt.Sprintf("%s %d", tag, e.state.serial)).ID, Size: base.Size, Ports: base.Ports}
+		e.state.commits[tag] = img
+		return nil
+	})
+	return img, err
+}
+
+// committed yields the committed images with that tag or id, by tag.
+func (e *Engine) committed(ref string) iter.Seq2[string, compute.Image] {
+	return func(yield func(string, compute.Image) bool) {
+		for tag, img := range e.state.commits {
+			if (tag == ref || img.ID == ref) && !yield(tag, img) {
+				return
+			}
+		}
+	}
 }
 
 func (e *Engine) lookup(ref string) (compute.Image, error) {
@@ -44,6 +91,9 @@ func (e *Engine) lookup(ref string) (compute.Image, error) {
 }
 
 func (e *Engine) known(name string) (compute.Image, bool) {
+	for _, img := range e.committed(name) {
+		return img, true
+	}
 	if e.images == nil {
 		return made(name), true
 	}

@@ -30,11 +30,14 @@ type Engine struct {
 }
 
 var (
-	_ compute.Engine   = (*Engine)(nil)
-	_ compute.Networks = (*Engine)(nil)
-	_ compute.Volumes  = (*Engine)(nil)
-	_ compute.Images   = (*Engine)(nil)
-	_ compute.Remover  = (*Engine)(nil)
+	_ compute.Engine    = (*Engine)(nil)
+	_ compute.Networks  = (*Engine)(nil)
+	_ compute.Volumes   = (*Engine)(nil)
+	_ compute.Images    = (*Engine)(nil)
+	_ compute.Remover   = (*Engine)(nil)
+	_ compute.Copier    = (*Engine)(nil)
+	_ compute.Committer = (*Engine)(nil)
+	_ compute.Stater    = (*Engine)(nil)
 )
 
 // New makes an engine. Nothing here can fail.

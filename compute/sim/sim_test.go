@@ -31,6 +31,13 @@ func TestConformance(t *testing.T) {
 		Vanish: func(t *testing.T, cloud, id string) {
 			sim.New(sim.Options{CloudID: cloud, State: state}).Faults().Vanish(id)
 		},
+		Load: func(t *testing.T, cloud, id string) {
+			use := compute.Stats{CPUNanos: 1e9, MemoryBytes: 1 << 20, Pids: 2}
+			sim.New(sim.Options{CloudID: cloud, State: state}).Faults().Load(id, use)
+		},
+		DropNetwork: func(t *testing.T, cloud, id string) {
+			sim.New(sim.Options{CloudID: cloud, State: state}).Faults().Drop(id)
+		},
 	})
 }
 
@@ -193,5 +200,47 @@ func TestVolumeFills(t *testing.T) {
 	must(t, err)
 	if n != 42 {
 		t.Errorf("VolumeBytes is %d", n)
+	}
+}
+
+func TestLoad(t *testing.T) {
+	now := time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC)
+	e := sim.New(sim.Options{Clock: func() time.Time { return now }})
+	uses := func(want compute.Stats) {
+		t.Helper()
+		got, err := e.Stats(t.Context(), "w")
+		must(t, err)
+		if got != want {
+			t.Errorf("it uses %+v, want %+v", got, want)
+		}
+	}
+	must(t, e.Create(t.Context(), workload("w")))
+	uses(compute.Stats{})
+	must(t, e.Start(t.Context(), "w"))
+	now = now.Add(time.Minute)
+	uses(compute.Stats{Pids: 1})
+	e.Faults().Load("w", compute.Stats{CPUNanos: 500e6, RxBytes: 10, MemoryBytes: 99, Pids: 3})
+	now = now.Add(4 * time.Second)
+	uses(compute.Stats{CPUNanos: 2e9, RxBytes: 40, MemoryBytes: 99, Pids: 3})
+	e.Faults().Load("w", compute.Stats{CPUNanos: 1e9})
+	now = now.Add(time.Second)
+	uses(compute.Stats{CPUNanos: 3e9, RxBytes: 40, Pids: 1})
+	must(t, e.Stop(t.Context(), "w", 0))
+	uses(compute.Stats{})
+	must(t, e.Start(t.Context(), "w"))
+	now = now.Add(time.Second)
+	uses(compute.Stats{CPUNanos: 1e9, Pids: 1})
+}
+
+func TestCopyFills(t *testing.T) {
+	e := sim.New(sim.Options{})
+	for _, id := range []string{"vol-1", "vol-2"} {
+		must(t, e.EnsureVolume(t.Context(), compute.Volume{ID: id}))
+		e.Faults().Fill(id, int64(len(id)))
+	}
+	e.Faults().Fill("vol-1", 42)
+	must(t, e.CopyVolume(t.Context(), "vol-1", "vol-2"))
+	if n, err := e.VolumeBytes(t.Context(), "vol-2"); n != 42 || err != nil {
+		t.Errorf("the copy takes %d bytes, %v", n, err)
 	}
 }

@@ -19,6 +19,7 @@ type State struct {
 	volumes  map[key]compute.Volume
 	filled   map[key]int64 // bytes of a volume
 	removed  map[string]bool
+	commits  map[string]compute.Image // of root disks, by tag
 	watchers map[*watcher]bool
 
 	gone    bool
@@ -35,6 +36,7 @@ type key struct{ cloud, id string }
 type box struct {
 	spec     compute.Workload
 	template string
+	image    string // its id
 	engine   string
 	address  string
 	limits   compute.Limits
@@ -43,13 +45,14 @@ type box struct {
 	oom      bool
 	started  time.Time
 	finished time.Time
+	load     load
 }
 
 // NewState makes an empty host.
 func NewState() *State {
 	return &State{
 		boxes: map[key]*box{}, networks: map[key]compute.Network{}, volumes: map[key]compute.Volume{},
-		filled: map[key]int64{}, removed: map[string]bool{}, watchers: map[*watcher]bool{},
+		filled: map[key]int64{}, removed: map[string]bool{}, commits: map[string]compute.Image{}, watchers: map[*watcher]bool{},
 		fail: map[string][]error{}, lose: map[string][]error{},
 	}
 }

@@ -22,7 +22,8 @@ func (e *Engine) create(w compute.Workload) error {
 	if b := e.state.boxes[k]; b != nil {
 		return e.same(w, b.template, template)
 	}
-	if err := e.check(w); err != nil {
+	img, err := e.check(w)
+	if err != nil {
 		return err
 	}
 	address, err := e.address(w)
@@ -31,7 +32,7 @@ func (e *Engine) create(w compute.Workload) error {
 	}
 	e.state.serial++
 	e.state.boxes[k] = &box{
-		spec: w, template: template, engine: fmt.Sprintf("sim-%012d", e.state.serial), address: address,
+		spec: w, template: template, image: img.ID, engine: fmt.Sprintf("sim-%012d", e.state.serial), address: address,
 		limits: w.Limits, state: compute.StateCreated,
 	}
 	e.emit(w.ID, "create")
@@ -45,20 +46,17 @@ func (e *Engine) same(w compute.Workload, is, want string) error {
 	return api.Errorf(api.Conflict, "cannot create %q: it exists with other settings; remove it first", w.ID)
 }
 
-// check refuses what an engine would refuse.
-func (e *Engine) check(w compute.Workload) error {
+// check refuses what an engine would refuse, and finds the image.
+func (e *Engine) check(w compute.Workload) (compute.Image, error) {
 	if err := w.Check(); err != nil {
-		return err
-	}
-	if _, err := e.lookup(w.Image); err != nil {
-		return err
+		return compute.Image{}, err
 	}
 	for _, m := range w.Mounts {
 		if _, ok := e.state.volumes[e.key(m.Volume)]; m.Volume != "" && !ok {
-			return api.Errorf(api.NotFound, "cannot create %q: there is no volume %q", w.ID, m.Volume)
+			return compute.Image{}, api.Errorf(api.NotFound, "cannot create %q: there is no volume %q", w.ID, m.Volume)
 		}
 	}
-	return nil
+	return e.lookup(w.Image)
 }
 
 // Start makes it run.
@@ -71,7 +69,11 @@ func (e *Engine) Start(ctx context.Context, id string) error {
 		if b.state == compute.StateDead {
 			return api.Errorf(api.Conflict, "cannot start %q: it is half removed; remove it and make it again", id)
 		}
+		if _, ok := e.state.networks[e.key(b.spec.Network)]; b.spec.Network != "" && !ok {
+			return api.Errorf(api.NotFound, "cannot start %q in network %q: there is no network %s", id, b.spec.Network, b.spec.Network)
+		}
 		b.state, b.exit, b.oom, b.started, b.finished = compute.StateRunning, 0, false, e.clock(), time.Time{}
+		b.load.since, b.load.before = b.started, compute.Stats{}
 		e.emit(id, "start")
 		return nil
 	})
@@ -163,7 +165,20 @@ func (b *box) observed() compute.Observed {
 		ID: w.ID, Owner: w.Owner, Kind: w.Kind, Project: w.Project, Name: w.Name, Generation: w.Generation,
 		Template: b.template, Engine: b.engine, Image: w.Image, State: b.state, ExitCode: b.exit, OOMKilled: b.oom,
 		StartedAt: b.started, FinishedAt: b.finished, Address: b.address, Limits: b.limits,
+		Mounts: volumesOf(w.Mounts),
 	}
+}
+
+// volumesOf is the mounts that are volumes, by path.
+func volumesOf(all []compute.Mount) []compute.Mount {
+	var out []compute.Mount
+	for _, m := range all {
+		if m.Volume != "" {
+			out = append(out, m)
+		}
+	}
+	slices.SortFunc(out, func(a, b compute.Mount) int { return strings.Compare(a.Path, b.Path) })
+	return out
 }
 
 // RemoveAll forgets all that this cloud has.
