@@ -9,7 +9,6 @@ import (
 
 	"nuage/api"
 	"nuage/compute"
-	"nuage/compute/guest/link"
 	"nuage/compute/images"
 	"nuage/storage"
 )
@@ -271,7 +270,7 @@ func (w *world) instancePhase(i api.Instance, o compute.Observed, there bool, s 
 	running := there && o.State == compute.StateRunning
 	switch {
 	case i.DeletedAt != nil:
-		return api.Deleting, "removing the container"
+		return api.Deleting, w.leavingText(i)
 	case troubled && running:
 		return changing(trouble)
 	case troubled && trouble.final():
@@ -330,38 +329,8 @@ func (w *world) guestPhase(i api.Instance, s *api.InstanceStatus) (api.Phase, st
 		return api.Pending, "running user data"
 	case g.firewall != "" && g.firewall != "ok":
 		return api.Degraded, "its firewall could not be loaded: " + g.firewall
-	case m.UserData == "failed":
-		return api.Running, fmt.Sprintf("SSH answers; user data %s, see `nuage instance console %s`", userDataText(m), i.Name)
-	case g.oomKills > 0:
-		return api.Running, killedText(g.oomKills, m.OOM, i.Name)
-	case w.tracks[i.ID].Reason != "":
-		return api.Running, w.tracks[i.ID].Reason
 	}
-	return api.Running, "SSH answers"
-}
-
-// userDataText is how user data ended.
-func userDataText(m machine) string {
-	if m.UserData == link.UserDataFailed && m.Note != "" {
-		return "failed: " + m.Note
-	}
-	return fmt.Sprintf("%s, exit status %d", m.UserData, m.Exit)
-}
-
-// killedText says that a machine is too small for what runs on it.
-func killedText(kills int, last *time.Time, name string) string {
-	at := ""
-	if last != nil {
-		at = ", last at " + clockText(*last)
-	}
-	return fmt.Sprintf("the kernel killed %s for want of memory%s; a larger type has more (nuage instance resize %s --type T)", processes(kills), at, name)
-}
-
-func processes(n int) string {
-	if n == 1 {
-		return "1 process"
-	}
-	return fmt.Sprintf("%d processes", n)
+	return api.Running, w.runningText(i)
 }
 
 // reach says how a program on the laptop reaches the machine.

@@ -25,9 +25,9 @@ func quotaRules() []quotaRule {
 	return []quotaRule{
 		{"instances", func(q api.Quota) int64 { return q.Instances }, count("instance"), number},
 		{"vcpu", func(q api.Quota) int64 { return q.MilliCPU }, func(n int64) string { return vcpu(n) + " vCPU" }, vcpu},
-		{"memory", func(q api.Quota) int64 { return q.MemoryBytes }, func(n int64) string { return sizeText(n) + " of memory" }, sizeText},
+		{"memory", func(q api.Quota) int64 { return q.MemoryBytes }, func(n int64) string { return exactSize(n) + " of memory" }, exactSize},
 		{"volumes", func(q api.Quota) int64 { return q.Volumes }, count("volume"), number},
-		{"volume-bytes", func(q api.Quota) int64 { return q.VolumeBytes }, func(n int64) string { return sizeText(n) + " of volumes" }, sizeText},
+		{"storage", func(q api.Quota) int64 { return q.VolumeBytes }, func(n int64) string { return exactSize(n) + " of volumes" }, exactSize},
 	}
 }
 
@@ -38,8 +38,8 @@ func plural(n int64, noun string) string {
 	return fmt.Sprintf("%d %ss", n, noun)
 }
 
-// sizeText writes bytes in the largest unit that leaves a whole number.
-func sizeText(n int64) string {
+// exactSize writes bytes in the largest unit that leaves a whole number.
+func exactSize(n int64) string {
 	units := []string{"", "KiB", "MiB", "GiB", "TiB"}
 	u := 0
 	for n != 0 && n%1024 == 0 && u < len(units)-1 {
