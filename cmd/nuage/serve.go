@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io/fs"
 	"log/slog"
+	mathrand "math/rand/v2"
 	"net"
 	"net/http"
 	"os"
@@ -202,6 +203,7 @@ func (c *cloud) openPlane(ctx context.Context, shutdown func()) error {
 		Store: c.store, Sealer: c.sealer, Engine: c.engine, Runtimes: runtimes, Edge: c.edge, Books: books, Logger: c.conf.Log,
 		Metrics: c.registry, Now: time.Now, NewID: newID, BlobDir: filepath.Join(c.conf.Home, "blobs"), CacheDir: filepath.Join(c.conf.Home, "cache"),
 		Version: version(), API: c.api.Addr().String(), EdgeAddr: c.apps.Addr().String(), Note: c.note, Shutdown: shutdown,
+		SpotRate: c.conf.SpotRate, SpotNotice: c.conf.SpotNotice, Random: mathrand.Float64,
 	})
 	if err != nil {
 		return err

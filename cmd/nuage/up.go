@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -16,12 +17,14 @@ import (
 
 // serveConfig says how a cloud is to run. serve runs one until its context ends or somebody shuts it down.
 type serveConfig struct {
-	Home           string // absolute, exists
-	Engine         string // auto, docker or sim
-	Listen         string // control address, host:port; port 0 takes a free one
-	Edge           string // edge address, likewise
-	InsecureListen bool   // addresses that are not loopback are wanted, without TLS
-	ClockSpeed     int64  // of the billing clock; 1 is real time
+	Home           string  // absolute, exists
+	Engine         string  // auto, docker or sim
+	Listen         string  // control address, host:port; port 0 takes a free one
+	Edge           string  // edge address, likewise
+	InsecureListen bool    // addresses that are not loopback are wanted, without TLS
+	ClockSpeed     int64   // of the billing clock; 1 is real time
+	SpotRate       float64 // how often a running spot instance is taken back, times an hour in the mean; 0: never by chance
+	SpotNotice     time.Duration
 	Log            *slog.Logger
 }
 
@@ -63,13 +66,24 @@ func (s *serveConfig) declare(cmd *cobra.Command) {
 	f.StringVar(&s.Listen, "listen", defaultListen, "control address; port 0 takes a free one")
 	f.StringVar(&s.Edge, "edge", defaultEdge, "edge address, where apps and functions are reached; port 0 takes a free one")
 	f.Int64Var(&s.ClockSpeed, "clock-speed", 1, "speed of the billing clock: 3600 makes a second of work cost an hour")
+	f.Float64Var(&s.SpotRate, "spot-rate", 0, "how often the cloud takes a running spot instance back, by chance: times an hour, as 0.5 or 60; default: never")
+	f.DurationVar(&s.SpotNotice, "spot-notice", 2*time.Minute, "notice that a spot instance then gets, up to 1h")
 	f.BoolVar(&s.InsecureListen, "insecure-listen", false, "allow addresses others can reach, without TLS: tokens can be read on the way; default: loopback only")
 }
+
+// maxSpotRate is the most reclaims an hour of one spot instance: one a second.
+const maxSpotRate = 3600
 
 // check refuses addresses that others can reach, unless that is wanted.
 func (s *serveConfig) check() error {
 	if s.ClockSpeed < 1 || s.ClockSpeed > 1_000_000 {
 		return usagef("cannot use --clock-speed %d: give a number from 1 to 1000000", s.ClockSpeed)
+	}
+	if !(s.SpotRate >= 0 && s.SpotRate <= maxSpotRate) {
+		return usagef("cannot use --spot-rate %g: give how many times an hour, from 0 (never) to %d", s.SpotRate, maxSpotRate)
+	}
+	if s.SpotNotice < 0 || s.SpotNotice > time.Hour {
+		return usagef("cannot use --spot-notice %s: give a time from 0s to 1h", s.SpotNotice)
 	}
 	for _, flag := range []struct{ name, address string }{{"listen", s.Listen}, {"edge", s.Edge}} {
 		host, port, err := net.SplitHostPort(flag.address)
@@ -88,7 +102,8 @@ func (s *serveConfig) check() error {
 
 // args are the words of a command line that runs this cloud in the foreground.
 func (s serveConfig) args() []string {
-	words := []string{"up", "--home", s.Home, "--engine", s.Engine, "--listen", s.Listen, "--edge", s.Edge, "--clock-speed", strconv.FormatInt(s.ClockSpeed, 10)}
+	words := []string{"up", "--home", s.Home, "--engine", s.Engine, "--listen", s.Listen, "--edge", s.Edge, "--clock-speed", strconv.FormatInt(s.ClockSpeed, 10),
+		"--spot-rate", strconv.FormatFloat(s.SpotRate, 'g', -1, 64), "--spot-notice", s.SpotNotice.String()}
 	if s.InsecureListen {
 		words = append(words, "--insecure-listen")
 	}
