@@ -2,6 +2,7 @@ package controlplane
 
 import (
 	"slices"
+	"strings"
 
 	"nuage/api"
 	"nuage/compute"
@@ -15,11 +16,14 @@ type lookup struct {
 	releases  map[string][]release    // by app, oldest first
 	tracks    map[string][]track      // by owner
 	observed  map[string][]compute.Observed
-	members   map[string][]string    // addresses of the instances in a group, by project/name
-	boots     map[string]int64       // boots asked for, by instance
-	inUse     map[string]bool        // ids of networks that have workloads
-	networks  map[string]api.Network // by id
-	inNetwork map[string]int         // how many instances are in a network, by its id
+	members   map[string][]string          // addresses of the instances in a group, by project/name
+	boots     map[string]int64             // boots asked for, by instance
+	inUse     map[string]bool              // ids of networks that have workloads
+	networks  map[string]api.Network       // by id
+	inNetwork map[string]int               // how many instances are in a network, by its id
+	instances map[string]api.Instance      // by project/name
+	fleets    map[string]api.InstanceGroup // by project/name
+	teams     map[string][]api.Instance    // members, by instance group's id and in the order of their names
 }
 
 // owned is a noun that has workloads.
@@ -61,6 +65,24 @@ func (w *world) index() {
 		w.by.tracks[t.Owner] = append(w.by.tracks[t.Owner], t)
 	}
 	w.indexMembers()
+	w.indexTeams()
+}
+
+// indexTeams finds instances by name, and the members of instance groups.
+func (w *world) indexTeams() {
+	w.by.instances, w.by.fleets, w.by.teams = make(map[string]api.Instance, len(w.instances)), map[string]api.InstanceGroup{}, map[string][]api.Instance{}
+	for _, g := range w.fleets {
+		w.by.fleets[g.Project+"/"+g.Name] = g
+	}
+	for _, i := range w.instances {
+		w.by.instances[i.Project+"/"+i.Name] = i
+		if group := w.machines[i.ID].Group; group != "" {
+			w.by.teams[group] = append(w.by.teams[group], i)
+		}
+	}
+	for _, team := range w.by.teams {
+		slices.SortFunc(team, func(a, b api.Instance) int { return strings.Compare(a.Name, b.Name) })
+	}
 }
 
 // indexMembers lists the members of each group as ranges, in a stable order.

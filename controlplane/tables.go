@@ -23,8 +23,10 @@ type machine struct {
 
 	Image   string     `json:"image,omitempty"`   // what the engine makes it of now: its root disk as committed last; "": what the spec names
 	Commits []string   `json:"commits,omitempty"` // tags of its root disk, written down before they are made; all but Image are to be removed
+	Rebase  string     `json:"rebase,omitempty"`  // why its container went to come back from Image; "": it did not
 	Group   string     `json:"group,omitempty"`   // id of the instance group it is a member of
 	Made    string     `json:"made,omitempty"`    // hash of the group's template it was made from
+	Leaving *time.Time `json:"leaving,omitempty"` // since when its group takes it away: it gets nothing new from load balancers, then it is deleted
 	Reclaim *time.Time `json:"reclaim,omitempty"` // when a spot instance is taken back, in real time
 	OOM     *time.Time `json:"oom,omitempty"`     // when the kernel killed processes last for want of memory
 }
@@ -37,6 +39,16 @@ type server struct {
 	Volume   string `json:"volume"`
 	User     string `json:"user"`
 	Password []byte `json:"password"` // sealed
+}
+
+// disk is what the control plane alone knows of a volume, a snapshot or an image: whether the engine has it in full.
+type disk struct {
+	ID       string `json:"id"`
+	Project  string `json:"project"`
+	From     string `json:"from,omitempty"`     // id of the disk, or the instance, it is a copy of
+	Ready    bool   `json:"ready,omitempty"`    // made and filled, never to be filled again
+	Enforced bool   `json:"enforced,omitempty"` // the engine holds it to its size
+	Bytes    int64  `json:"bytes,omitempty"`    // of a snapshot: what it takes
 }
 
 // release is a stored release of an app.
@@ -142,6 +154,7 @@ var (
 	triggerTable  = nounTable[api.Trigger]("triggers", nil)
 
 	machineTable = storage.NewTable("machines", func(m *machine) string { return m.ID })
+	diskTable    = storage.NewTable("disks", func(d *disk) string { return d.ID })
 	cursorTable  = storage.NewTable("cursors", func(c *cursor) string { return c.ID })
 	serverTable  = storage.NewTable("servers", func(s *server) string { return s.ID })
 	releaseTable = storage.NewTable("releases", func(r *release) string { return releaseKey(r.App, r.Number) })
