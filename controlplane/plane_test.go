@@ -44,6 +44,9 @@ type setup struct {
 	python functions.Runtime                // nil: one that answers what it is sent
 	idle   bool                             // no loop
 	report func()                           // called by Shutdown
+
+	spotRate float64        // as Options have it; the notice is a minute
+	chance   func() float64 // Random of the Options
 }
 
 // start opens a plane and lets it converge.
@@ -110,7 +113,8 @@ func (p *plane) open(s setup) error {
 	p.ControlPlane, err = New(context.Background(), Options{
 		Store: store, Sealer: sealer, Engine: engine, Runtimes: map[string]functions.Runtime{"wasm": runtime, "python": python}, Edge: edge, Books: books,
 		Logger: log, Metrics: p.registry, Now: time.Now, NewID: newID, BlobDir: filepath.Join(s.dir, "blobs"), CacheDir: filepath.Join(s.dir, "cache"),
-		Version: "test", API: "127.0.0.1:7070", EdgeAddr: "127.0.0.1:7080", Shutdown: func() {
+		Version: "test", API: "127.0.0.1:7070", EdgeAddr: "127.0.0.1:7080",
+		SpotRate: s.spotRate, SpotNotice: time.Minute, Random: s.chance, Shutdown: func() {
 			if s.report != nil {
 				s.report()
 			}
