@@ -51,12 +51,27 @@ func Run(t *testing.T, open func(*testing.T) Fixture) {
 	t.Run("Tokens", s.tokens)
 	t.Run("Keys", func(t *testing.T) { conform(t, s, keys()) })
 	t.Run("SecurityGroups", func(t *testing.T) { conform(t, s, securityGroups()) })
+	t.Run("Networks", func(t *testing.T) { conform(t, s, networks()) })
+	t.Run("Images", func(t *testing.T) { conform(t, s, images()) })
+	t.Run("Volumes", func(t *testing.T) { conform(t, s, volumes()) })
+	t.Run("Snapshots", func(t *testing.T) { conform(t, s, snapshots()) })
 	t.Run("Instances", func(t *testing.T) { conform(t, s, instances()) })
+	t.Run("LoadBalancers", func(t *testing.T) { conform(t, s, loadBalancers()) })
+	t.Run("InstanceGroups", func(t *testing.T) { conform(t, s, instanceGroups()) })
 	t.Run("Apps", func(t *testing.T) { conform(t, s, apps(s.Image)) })
 	t.Run("Databases", func(t *testing.T) { conform(t, s, databases()) })
 	t.Run("Functions", func(t *testing.T) { conform(t, s, functions()) })
 	t.Run("Triggers", func(t *testing.T) { conform(t, s, triggers()) })
 	t.Run("Power", s.power)
+	t.Run("Placement", s.placement)
+	t.Run("Attachments", s.attachments)
+	t.Run("Copies", s.copies)
+	t.Run("Catalog", s.catalog)
+	t.Run("Reclaim", s.reclaim)
+	t.Run("InstanceMetrics", s.instanceMetrics)
+	t.Run("Quotas", s.quotas)
+	t.Run("Balancing", s.balancing)
+	t.Run("Members", s.members)
 	t.Run("Releases", s.releases)
 	t.Run("Credentials", s.credentials)
 	t.Run("Sources", s.sources)
@@ -69,7 +84,10 @@ func Run(t *testing.T, open func(*testing.T) Fixture) {
 }
 
 // suite is a fixture with its defaults.
-type suite struct{ Fixture }
+type suite struct {
+	Fixture
+	ranges map[string]string // of networks, by project/name
+}
 
 func (s *suite) authenticated(t *testing.T, secret string) (api.Cloud, context.Context) {
 	t.Helper()

@@ -20,6 +20,9 @@ type trial[T, S any] struct {
 
 // conform checks everything that a noun has in common with all others.
 func conform[T, S any](t *testing.T, s *suite, k kind[T, S]) {
+	if k.resource(s.Cloud) == nil {
+		t.Fatalf("the cloud lacks the noun %s", k.noun)
+	}
 	for _, part := range []struct {
 		name string
 		run  func(trial[T, S], *testing.T)
