@@ -52,7 +52,7 @@ func modelOf(noun string) string {
 // noun is about.
 func layerOf(noun, verb, detail string) api.Layer {
 	switch verb {
-	case "place", "recreate", "removed", "reclaim", "reclaim-notice":
+	case "place", "recreate", "rebase", "removed", "reclaim", "reclaim-notice":
 		return api.LayerVirtualization
 	case "resize", "scale":
 		return api.LayerScaling

@@ -48,31 +48,34 @@ type Options struct {
 // ControlPlane is one running cloud.
 type ControlPlane struct {
 	Options
-	log       *slog.Logger
-	started   time.Time
-	clock     *billing.Clock
-	invoker   *functions.Invoker
-	guests    *guests
-	health    *health
-	samples   *samples
-	loop      *loop
-	changes   *broadcast
-	metrics   *metrics
-	networks  *set // ids of networks that are there
-	helpers   *set // one-off containers in use
-	inService *inService
-	tally     *tally
-	readings  atomic.Uint64        // of the store in one picture
-	houseDue  time.Time            // of the loop alone: when housekeeping is due
-	drawn     time.Time            // of the loop alone: when chance last decided about spot instances
-	unused    map[string]time.Time // of housekeeping alone: code that nothing refers to, and since when
-	undo      []func()
+	log        *slog.Logger
+	started    time.Time
+	clock      *billing.Clock
+	invoker    *functions.Invoker
+	guests     *guests
+	health     *health
+	samples    *samples
+	balancers  *balancers
+	loop       *loop
+	changes    *broadcast
+	metrics    *metrics
+	networks   *set      // ids of networks that are there
+	used       *usage    // of volumes
+	measureDue time.Time // of the loop alone: when volumes are to be measured again
+	helpers    *set      // one-off containers in use
+	inService  *inService
+	tally      *tally
+	readings   atomic.Uint64        // of the store in one picture
+	houseDue   time.Time            // of the loop alone: when housekeeping is due
+	drawn      time.Time            // of the loop alone: when chance last decided about spot instances
+	unused     map[string]time.Time // of housekeeping alone: code that nothing refers to, and since when
+	undo       []func()
 }
 
 // New opens the control plane over its parts: the first project and token are made where the store is new, and
 // functions are deployed again. Nothing converges before Run.
 func New(ctx context.Context, o Options) (*ControlPlane, error) {
-	cp := &ControlPlane{Options: o, log: o.Logger, started: o.Now(), changes: newBroadcast(), networks: newSet(), helpers: newSet(), inService: newInService(), tally: newTally()}
+	cp := &ControlPlane{Options: o, log: o.Logger, started: o.Now(), changes: newBroadcast(), networks: newSet(), used: &usage{bytes: map[string]int64{}}, helpers: newSet(), inService: newInService(), tally: newTally()}
 	if err := cp.openClock(); err != nil {
 		return nil, err
 	}
@@ -86,6 +89,7 @@ func New(ctx context.Context, o Options) (*ControlPlane, error) {
 	})
 	cp.guests = newGuests(cp)
 	cp.health = newHealth(cp)
+	cp.balancers = newBalancers(cp)
 	cp.loop = newLoop(cp)
 	cp.undo = append(cp.undo, o.Store.OnCommit(cp.committed))
 	if err := cp.bootstrap(ctx); err != nil {
@@ -102,6 +106,7 @@ func (cp *ControlPlane) Run(ctx context.Context) error {
 	err := cp.loop.run(ctx)
 	cancel()
 	beside.Wait()
+	cp.balancers.close()
 	cp.guests.close()
 	cp.health.close()
 	return err
@@ -122,7 +127,8 @@ func (cp *ControlPlane) Ready() error { return cp.loop.readiness() }
 func (cp *ControlPlane) Cloud() api.Cloud {
 	return api.Cloud{
 		Projects: projects{cp}, Tokens: tokens{cp}, Keys: cp.keys(), SecurityGroups: cp.securityGroups(), Networks: cp.networkVerbs(),
-		Instances: instances{cp.instances()}, Apps: apps{cp.apps()}, Databases: databases{cp.databases()},
+		Images: imageVerbs{cp.images()}, Volumes: volumes{cp.volumes()}, Snapshots: cp.snapshots(),
+		Instances: instances{cp.instances()}, LoadBalancers: loadBalancers{cp.loadBalancers()}, Apps: apps{cp.apps()}, Databases: databases{cp.databases()},
 		Functions: functionVerbs{cp.functions()}, Triggers: cp.triggers(), Sources: sources{cp}, Streams: streams{cp},
 		Activities: activities{cp}, Ledger: ledger{cp}, Comparisons: comparisons{cp}, System: system{cp},
 	}

@@ -17,6 +17,7 @@ const (
 	remove  verb = "remove"
 	replace verb = "replace" // remove, and the next pass creates
 	update  verb = "update"
+	rebase  verb = "rebase" // stop, commit the root disk, remove, and the next pass creates from it
 )
 
 // step is one change that brings the world nearer to what is wanted.
@@ -28,8 +29,11 @@ type step struct {
 
 // timeout bounds a step: an image may have to be pulled or a machine to shut down.
 func (s step) timeout() time.Duration {
-	if s.verb == update {
+	switch s.verb {
+	case update:
 		return 30 * time.Second
+	case rebase:
+		return 15 * time.Minute // a root disk is copied
 	}
 	return 2 * time.Minute
 }
@@ -75,6 +79,8 @@ func change(w compute.Workload, o compute.Observed, there, again bool) verb {
 		return remove
 	case o.Template != w.Template() && w.Kind != compute.KindInstance: // an instance's root disk is data
 		return replace
+	case remounts(w, o):
+		return rebase
 	case w.Running && o.State == compute.StateRunning && again:
 		return reboot
 	case w.Running && o.State != compute.StateRunning:

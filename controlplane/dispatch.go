@@ -156,9 +156,9 @@ func (s step) about() string {
 	return fmt.Sprintf("%s %s %+v %v", s.verb, s.workload.Template(), s.workload.Limits, s.workload.Running)
 }
 
-// hold tells that a step has to wait: for its network, or because its program ends again and again.
+// hold tells that a step has to wait: for its network, image or volumes, or because its program ends again and again.
 func (l *loop) hold(w *world, s step) bool {
-	if l.cp.awaitsNetwork(s) {
+	if l.cp.awaitsNetwork(s) || w.lacks(s.workload, s.verb) != "" {
 		return true
 	}
 	if s.verb != start {

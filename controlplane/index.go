@@ -20,6 +20,9 @@ type lookup struct {
 	boots     map[string]int64             // boots asked for, by instance
 	inUse     map[string]bool              // ids of networks that have workloads
 	networks  map[string]api.Network       // by id
+	attached  map[string]*api.Attachment   // by project/name of the volume
+	diskNames map[string]string            // of volumes, by id
+	mounts    map[string][]string          // workloads that mount a volume, by its id
 	inNetwork map[string]int               // how many instances are in a network, by its id
 	instances map[string]api.Instance      // by project/name
 	fleets    map[string]api.InstanceGroup // by project/name
@@ -36,14 +39,21 @@ type owned struct {
 func (w *world) index() {
 	n := len(w.instances) + len(w.apps) + len(w.databases)
 	w.by = lookup{owners: make(map[string]owned, n), databases: map[string]api.Database{}, functions: map[string]api.Function{},
-		releases: map[string][]release{}, tracks: map[string][]track{}, observed: map[string][]compute.Observed{}, members: map[string][]string{}, boots: map[string]int64{}, inUse: map[string]bool{}, networks: map[string]api.Network{}, inNetwork: map[string]int{}}
+		releases: map[string][]release{}, tracks: map[string][]track{}, observed: map[string][]compute.Observed{}, members: map[string][]string{}, boots: map[string]int64{}, inUse: map[string]bool{}, networks: map[string]api.Network{}, inNetwork: map[string]int{},
+		attached: map[string]*api.Attachment{}, diskNames: map[string]string{}, mounts: map[string][]string{}}
 	for _, n := range w.networks {
 		w.by.networks[n.ID] = n
+	}
+	for _, v := range w.volumes {
+		w.by.diskNames[v.ID] = v.Name
 	}
 	for i, one := range w.instances {
 		w.by.inNetwork[w.networkOf(one)]++
 		w.by.owners[one.ID] = owned{&w.instances[i].Meta, "instance"}
 		w.by.boots[one.ID] = one.Spec.Boot
+		for _, m := range one.Spec.Volumes {
+			w.by.attached[one.Project+"/"+m.Volume] = &api.Attachment{Instance: one.Name, Path: m.Path}
+		}
 	}
 	for i := range w.apps {
 		w.by.owners[w.apps[i].ID] = owned{&w.apps[i].Meta, "app"}
@@ -104,6 +114,9 @@ func (w *world) indexMembers() {
 func (w *world) indexObserved() {
 	for _, o := range w.observed {
 		w.by.observed[o.Owner] = append(w.by.observed[o.Owner], o)
+		for _, m := range o.Mounts {
+			w.by.mounts[m.Volume] = append(w.by.mounts[m.Volume], o.ID)
+		}
 		w.by.inUse[orElse(w.machines[o.Owner].Network, w.network(o.Project))] = true
 	}
 }

@@ -70,9 +70,11 @@ func (cp *ControlPlane) checkInstance(ctx context.Context, old, next *api.Instan
 	if err := checkEnv(s.Env); err != nil {
 		return err
 	}
-	if old == nil {
-		_, err := cp.findImage(ctx, s.Image)
+	if err := checkMounts(s); err != nil {
 		return err
+	}
+	if old == nil {
+		return cp.checkImage(ctx, next.Project, s.Image)
 	}
 	return fixedInstance(old.Spec, next.Spec)
 }
@@ -163,7 +165,10 @@ func (cp *ControlPlane) admitInstance(tx *storage.Tx, _ api.Actor, old, next *ap
 		return err
 	}
 	if old != nil {
-		return nil
+		return admitRemount(tx, old, next)
+	}
+	if err := errors.Join(admitOwnImage(tx, next), admitMounts(tx, next)); err != nil {
+		return err
 	}
 	return cp.addMachine(tx, next)
 }
@@ -233,7 +238,7 @@ func (w *world) planInstance(i api.Instance) []compute.Workload {
 	}
 	return []compute.Workload{{
 		ID: i.ID, Owner: i.ID, Kind: compute.KindInstance, Project: i.Project, Name: i.Name, Generation: i.Generation,
-		Image: imageRef(i.Spec.Image), Env: i.Spec.Env, Hostname: i.Name, Aliases: []string{i.Name},
+		Image: w.imageOf(i), Mounts: w.planMounts(i), Env: i.Spec.Env, Hostname: i.Name, Aliases: []string{i.Name},
 		Network: w.networkOf(i), Address: w.address(i), Ports: []int{22}, Guest: compute.GuestMachine, Privileges: true,
 		Limits:  compute.Limits{MilliCPU: size.MilliCPU, MemoryBytes: size.MemoryBytes, Pids: 2048},
 		Running: !i.Spec.Stopped,
@@ -279,6 +284,8 @@ func (w *world) instancePhase(i api.Instance, o compute.Observed, there bool, s 
 		return api.Pending, trouble.reason()
 	case !there:
 		return w.unmade(i)
+	case w.remounting(i, o):
+		return api.Updating, w.rebaseReason(w.planInstance(i)[0], o)
 	case i.Spec.Stopped && running:
 		return api.Stopping, "shutting down"
 	case i.Spec.Stopped:
@@ -300,6 +307,14 @@ func (w *world) unmade(i api.Instance) (api.Phase, string) {
 	n := w.by.networks[w.networkOf(i)]
 	if n.Status.Phase == api.Failed {
 		return api.Failed, n.Status.Reason
+	}
+	for _, l := range w.planInstance(i) {
+		if why := w.lacks(l, create); why != "" {
+			return api.Pending, why
+		}
+	}
+	if m := w.machines[i.ID]; m.Rebase != "" {
+		return api.Updating, m.Rebase
 	}
 	return api.Pending, w.making(n.ID, "making the container")
 }

@@ -239,6 +239,7 @@ func (l *loop) converge(ctx context.Context) error {
 	}
 	l.count(w)
 	l.cp.route(w) // before anything is removed, so that what has left the routes only empties
+	l.cp.balancers.sync(w)
 	if !l.isHalted() {
 		l.act(ctx, w)
 	}
@@ -256,6 +257,8 @@ func (l *loop) converge(ctx context.Context) error {
 // act starts what the difference between wanted and observed asks for.
 func (l *loop) act(ctx context.Context, w *world) {
 	l.cp.ensureNetworks(ctx, w)
+	l.cp.tendDisks(ctx, w)
+	l.cp.tendImages(ctx, w)
 	for _, s := range diff(w.planned, w.observed, w.reboots(), w.damaged) {
 		if l.hold(w, s) {
 			continue
@@ -264,6 +267,7 @@ func (l *loop) act(ctx context.Context, w *world) {
 		l.dispatch(ctx, s.workload.ID, s.timeout(), func(ctx context.Context) error { return l.cp.take(ctx, w, s) })
 	}
 	l.cp.sweep(ctx, w)
+	l.cp.sweepCommits(ctx, w)
 	l.cp.deploySteps(ctx, w)
 	l.cp.serveFunctions(ctx, w)
 	l.cp.reclaim(ctx, w)

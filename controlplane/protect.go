@@ -24,6 +24,15 @@ func (w *world) protect(damages []storage.Damage) {
 	for _, i := range w.instances {
 		w.keepSafe(i.Meta, w.knows(i))
 	}
+	for _, v := range w.volumes {
+		w.keepSafe(v.Meta, w.disks[v.ID].ID != "")
+	}
+	for _, s := range w.snapshots {
+		w.keepSafe(s.Meta, w.disks[s.ID].ID != "")
+	}
+	for _, g := range w.images {
+		w.keepSafe(g.Meta, w.disks[g.ID].ID != "")
+	}
 	for _, d := range w.databases {
 		_, known := w.logins[d.ID]
 		w.keepSafe(d.Meta, known)
@@ -37,6 +46,12 @@ func (w *world) protect(damages []storage.Damage) {
 func (w *world) knows(i api.Instance) bool {
 	_, known := w.machines[i.ID]
 	_, placed := w.by.networks[w.networkOf(i)]
+	for _, m := range i.Spec.Volumes {
+		v, there := w.volumes[i.Project+"/"+m.Volume]
+		if !there || w.disks[v.ID].ID == "" {
+			return false
+		}
+	}
 	return known && placed
 }
 

@@ -20,8 +20,24 @@ func (cp *ControlPlane) settle(w *world) error {
 		found := w.networkStatus(n)
 		writes = append(writes, writeStatus(cp, w, networkTable, n, &found.Status, !reflect.DeepEqual(n.Status, found), func(now *api.Network) { now.Status = found }))
 	}
+	for _, b := range w.balancers {
+		found := w.balancerStatus(b)
+		writes = append(writes, writeStatus(cp, w, balancerTable, b, &found.Status, !reflect.DeepEqual(b.Status, found), func(now *api.LoadBalancer) { now.Status = found }))
+	}
+	for _, v := range w.volumes {
+		found := w.volumeStatus(v)
+		writes = append(writes, writeStatus(cp, w, volumeTable, v, &found.Status, !reflect.DeepEqual(v.Status, found), func(now *api.Volume) { now.Status = found }))
+	}
+	for _, s := range w.snapshots {
+		found := w.snapshotStatus(s)
+		writes = append(writes, writeStatus(cp, w, snapshotTable, s, &found.Status, !reflect.DeepEqual(s.Status, found), func(now *api.Snapshot) { now.Status = found }))
+	}
+	for _, g := range w.images {
+		found := w.imageStatus(g)
+		writes = append(writes, writeStatus(cp, w, imageTable, g, &found.Status, !reflect.DeepEqual(g.Status, found), func(now *api.Image) { now.Status = found }))
+	}
 	for _, i := range w.instances {
-		if _, there := w.observed[i.ID]; i.DeletedAt != nil && !there && !cp.loop.busy(i.ID) {
+		if _, there := w.observed[i.ID]; i.DeletedAt != nil && !there && len(w.machines[i.ID].Commits) == 0 && !cp.loop.busy(i.ID) {
 			writes = append(writes, cp.dropInstance(i))
 			continue
 		}

@@ -42,13 +42,15 @@ func (cp *ControlPlane) takeOnce(ctx context.Context, w *world, s step) error {
 		return cp.replace(ctx, id)
 	case update:
 		return cp.resize(ctx, w, s)
+	case rebase:
+		return cp.rebase(ctx, w, s)
 	}
 	return nil
 }
 
 // bringUp makes a workload with its network and volumes, and starts it where it shall run.
 func (cp *ControlPlane) bringUp(ctx context.Context, w *world, l compute.Workload) error {
-	if err := cp.prepare(ctx, l); err != nil {
+	if err := cp.prepare(ctx, w, l); err != nil {
 		return err
 	}
 	if err := cp.Engine.Create(ctx, l); err != nil {
@@ -63,18 +65,26 @@ func (cp *ControlPlane) bringUp(ctx context.Context, w *world, l compute.Workloa
 	if !known || !w.real { // the simulator begins empty each time
 		return cp.placed(w, l)
 	}
-	return cp.broughtBack(w, l, made, "recreate", "its container was removed from outside; made again "+freshRoot(l.Kind))
+	m := w.machines[l.ID]
+	if m.Rebase != "" {
+		return cp.rebased(w, l, made, m.Rebase)
+	}
+	return cp.broughtBack(w, l, made, "recreate", "its container was removed from outside; made again "+remainder(l.Kind, m))
 }
 
-func freshRoot(kind string) string {
-	if kind == compute.KindInstance {
-		return "with a fresh root disk, the same address and host key"
+// remainder says what is left of a workload whose container was removed.
+func remainder(kind string, m machine) string {
+	switch {
+	case kind != compute.KindInstance:
+		return "with its data"
+	case m.Image != "":
+		return "with its root disk as it was when its volumes changed last, the same address and host key"
 	}
-	return "with its data"
+	return "with a fresh root disk, the same address and host key"
 }
 
 // prepare sees to the volumes of a workload. Its network is there: hold sees to that.
-func (cp *ControlPlane) prepare(ctx context.Context, l compute.Workload) error {
+func (cp *ControlPlane) prepare(ctx context.Context, w *world, l compute.Workload) error {
 	volumes, ok := cp.Engine.(compute.Volumes)
 	for _, m := range l.Mounts {
 		if m.Volume == "" {
@@ -83,16 +93,24 @@ func (cp *ControlPlane) prepare(ctx context.Context, l compute.Workload) error {
 		if !ok {
 			return api.Errorf(api.Unsupported, "cannot make a volume: engine %q has none", cp.loop.engine().Name)
 		}
-		if err := volumes.EnsureVolume(ctx, compute.Volume{ID: m.Volume, Project: l.Project, Name: l.Name}); err != nil {
+		if err := volumes.EnsureVolume(ctx, w.volumeOf(m.Volume, l)); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
+// volumeOf is a volume that a workload mounts, as the engine makes it: one of the project's, or the workload's own.
+func (w *world) volumeOf(id string, l compute.Workload) compute.Volume {
+	if v, ok := w.volumes[l.Project+"/"+w.by.diskNames[id]]; ok {
+		return engineVolume(v)
+	}
+	return compute.Volume{ID: id, Project: l.Project, Name: l.Name}
+}
+
 // startAgain starts what is there and does not run: after its owner's stop, or because it ended by itself.
 func (cp *ControlPlane) startAgain(ctx context.Context, w *world, s step) error {
-	if err := cp.prepare(ctx, s.workload); err != nil {
+	if err := cp.prepare(ctx, w, s.workload); err != nil {
 		return err
 	}
 	if err := cp.Engine.Start(ctx, s.workload.ID); err != nil {
@@ -138,7 +156,7 @@ func (cp *ControlPlane) booted(tx *storage.Tx, w *world, id string) error {
 	if err != nil {
 		return ignoreGone(err)
 	}
-	m.Boot = max(m.Boot, w.by.boots[id])
+	m.Boot, m.Rebase = max(m.Boot, w.by.boots[id]), ""
 	return machineTable.Put(tx, m)
 }
 

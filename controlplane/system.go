@@ -187,6 +187,15 @@ func (w *world) each(fn func(noun string, m api.Meta, s api.Status)) {
 	for _, n := range w.networks {
 		fn("network", n.Meta, n.Status.Status)
 	}
+	for _, v := range w.volumes {
+		fn("volume", v.Meta, v.Status.Status)
+	}
+	for _, s := range w.snapshots {
+		fn("snapshot", s.Meta, s.Status.Status)
+	}
+	for _, g := range w.images {
+		fn("image", g.Meta, g.Status.Status)
+	}
 	for _, i := range w.instances {
 		fn("instance", i.Meta, i.Status.Status)
 	}
@@ -244,6 +253,7 @@ func (cp *ControlPlane) stopAll(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
 	cp.loop.halt(ctx, 20*time.Second)
+	cp.balancers.close()
 	if err := cp.invoker.Close(); err != nil { // calls under way end before their sandboxes go
 		cp.log.Error("functions not stopped", "error", err)
 	}

@@ -26,6 +26,7 @@ type world struct {
 	fleets    []api.InstanceGroup
 	instances []api.Instance
 	machines  map[string]machine // by id
+	disks     map[string]disk    // by id
 	apps      []api.App
 	releases  map[string]release // by releaseKey
 	drains    map[string][]drain // by app, oldest first
@@ -48,17 +49,19 @@ type world struct {
 	leaving        map[string]bool // workloads that are being removed
 	guests         map[string]guestState
 	health         map[string]probe
-	real           bool // the engine really runs things
+	balancing      map[string]balancing // load balancers that listen, by id
+	real           bool                 // the engine really runs things
 	routes         bool
 	guestsPossible bool
-	standing       map[string]bool // ids of networks that are there
+	standing       map[string]bool  // ids of networks that are there
+	used           map[string]int64 // bytes in volumes, by id; vanished: there is no such volume
 }
 
 // read fills the world from the store.
 func (cp *ControlPlane) read() (*world, error) {
 	w := &world{
 		number: cp.readings.Add(1), projects: map[string]api.Project{}, keys: map[string]api.Key{}, groups: map[string]api.SecurityGroup{},
-		networks: map[string]api.Network{}, images: map[string]api.Image{}, volumes: map[string]api.Volume{}, machines: map[string]machine{},
+		networks: map[string]api.Network{}, images: map[string]api.Image{}, volumes: map[string]api.Volume{}, machines: map[string]machine{}, disks: map[string]disk{},
 		releases: map[string]release{}, drains: map[string][]drain{}, servers: map[string]server{}, logins: map[string]login{},
 		tracks: map[string]track{}, runs: map[string]run{}, damaged: map[string]bool{}, lostRuns: map[string]bool{},
 	}
@@ -85,6 +88,7 @@ func (cp *ControlPlane) read() (*world, error) {
 			func() error { return all(tx, fleetTable, &w.fleets) },
 			func() error { return all(tx, instanceTable, &w.instances) },
 			func() error { return index(tx, machineTable, w.machines, func(m machine) string { return m.ID }) },
+			func() error { return index(tx, diskTable, w.disks, func(d disk) string { return d.ID }) },
 			func() error { return all(tx, appTable, &w.apps) },
 			func() error {
 				return index(tx, releaseTable, w.releases, func(r release) string { return releaseKey(r.App, r.Number) })
@@ -147,7 +151,7 @@ func (cp *ControlPlane) look(ctx context.Context, w *world) error {
 	info := cp.loop.engine()
 	w.real, w.routes = info.Real, info.Routes
 	_, w.guestsPossible = cp.Engine.(compute.Attacher)
-	w.standing = cp.networks.members()
+	w.standing, w.used = cp.networks.members(), cp.used.all()
 	w.guests, w.health, w.trouble = cp.guests.states(), cp.health.results(), cp.loop.troubles()
 	w.planned = w.plan()
 	w.wanted = make(map[string]bool, len(w.planned))
