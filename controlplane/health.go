@@ -2,12 +2,16 @@ package controlplane
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
+	"net/http/httptrace"
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -22,21 +26,23 @@ const (
 	probeFailures  = 3 // in a row make what was healthy unhealthy
 )
 
-// health asks replicas and databases from outside whether they serve.
+// health asks replicas, databases, and targets of load balancers and members of instance groups from outside whether they serve.
 type health struct {
 	cp   *ControlPlane
 	mu   sync.Mutex
-	open map[string]*checkup // by workload
+	open map[string]*checkup // by workload, or by the key of a machine's check
 	wg   sync.WaitGroup
 	http *http.Client
 }
 
 // checkup probes one start of one workload.
 type checkup struct {
-	target target
-	cancel context.CancelFunc
-	result probe
-	done   bool // a result is there
+	target    target
+	cancel    context.CancelFunc
+	doubt     chan struct{} // something else found it dead
+	result    probe
+	done      bool // a result is there
+	good, bad int  // answers in a row
 }
 
 // target is what to ask. It is comparable: another target is another checkup.
@@ -45,11 +51,26 @@ type target struct {
 	port       int    // of the container
 	host, path string // host and port; path of an HTTP probe, "" for TCP
 	postgres   string // URL of a database
+	rhythm     rhythm
+	gateway    string // of a machine's network: asked is then a machine, which has a firewall of its own
+}
+
+// rhythm is how often and how patiently something is asked, and how many answers in a row make it healthy and end that.
+type rhythm struct {
+	every, soon, patience time.Duration // soon: while it is not healthy, or the last answer says something else
+	good, bad             int
+}
+
+// workloadRhythm is that of replicas and databases: a deploy is waiting for them.
+func workloadRhythm() rhythm {
+	return rhythm{every: probeHealthy, soon: probeUnhealthy, patience: probeTimeout, good: 1, bad: probeFailures}
 }
 
 // probe is the newest result.
 type probe struct {
 	ok      bool
+	since   time.Time // when ok became what it is
+	once    bool      // it has been ok since its start
 	reason  string
 	refused bool   // nothing accepts connections
 	stray   string // what is wrong with where the program listens
@@ -59,7 +80,7 @@ type probe struct {
 
 func newHealth(cp *ControlPlane) *health {
 	refuse := func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-	return &health{cp: cp, open: map[string]*checkup{}, http: &http.Client{Timeout: probeTimeout, CheckRedirect: refuse}}
+	return &health{cp: cp, open: map[string]*checkup{}, http: &http.Client{CheckRedirect: refuse, Transport: &http.Transport{DisableKeepAlives: true}}}
 }
 
 func (h *health) results() map[string]probe {
@@ -90,25 +111,27 @@ func (h *health) sync(ctx context.Context, w *world) {
 			continue
 		}
 		ctx, cancel := context.WithCancel(ctx)
-		c := &checkup{target: t, cancel: cancel}
+		c := &checkup{target: t, cancel: cancel, doubt: make(chan struct{}, 1)}
 		h.open[id] = c
 		h.wg.Go(func() { h.keep(ctx, c) })
 	}
 }
 
-// targets lists the running replicas and databases that a program on the laptop can reach.
+// targets lists what runs and can be reached by a program on the laptop, and shall be asked.
 func (w *world) targets() map[string]target {
 	out := map[string]target{}
 	if !w.real {
 		return out
 	}
+	w.balancerTargets(out)
+	w.fleetTargets(out)
 	add := func(id string, port int, fill func(*target)) {
 		o := w.observed[id]
 		e, ok := o.Endpoints[port]
 		if o.State != compute.StateRunning || !ok {
 			return
 		}
-		t := target{id: id, boot: o.Engine + o.StartedAt.String(), port: port, host: net.JoinHostPort(e.Host, strconv.Itoa(e.Port))}
+		t := target{id: id, boot: o.Engine + o.StartedAt.String(), port: port, host: net.JoinHostPort(e.Host, strconv.Itoa(e.Port)), rhythm: workloadRhythm()}
 		fill(&t)
 		out[id] = t
 	}
@@ -151,73 +174,134 @@ func (h *health) close() {
 // keep probes until ctx ends.
 func (h *health) keep(ctx context.Context, c *checkup) {
 	s := search{cp: h.cp, target: c.target}
-	for failures := 0; ; {
+	for {
 		result := h.probe(ctx, c.target)
 		if ctx.Err() != nil {
 			return
 		}
-		if failures++; result.ok {
-			failures = 0
-		}
 		result.stray = s.after(ctx, result.refused)
-		h.write(c, result, failures)
-		wait := probeUnhealthy
-		if result.ok {
-			wait = probeHealthy
+		wait := c.target.rhythm.soon
+		if h.write(c, result) && result.ok {
+			wait = c.target.rhythm.every
 		}
 		select {
 		case <-ctx.Done():
 			return
+		case <-c.doubt:
+			h.suspect(c)
 		case <-time.After(wait):
 		}
 	}
 }
 
-// write keeps a result and wakes the loop where it says something new. One lost probe does not make the healthy unhealthy.
-func (h *health) write(c *checkup, result probe, failures int) {
+// write keeps a result and wakes the loop where it says something new. One lost probe does not make the healthy unhealthy,
+// and one good answer may not be enough for the opposite: then healthy says something else than the answer.
+func (h *health) write(c *checkup, result probe) (healthy bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if c.done && c.result.ok && !result.ok && failures < probeFailures {
-		return
+	c.count(result.ok)
+	switch {
+	case c.done && c.result.ok && !result.ok && c.bad < c.target.rhythm.bad:
+		return true
+	case !c.result.ok && result.ok && c.good < c.target.rhythm.good:
+		return false
+	}
+	result.since, result.once = c.result.since, c.result.once || result.ok
+	if !c.done || c.result.ok != result.ok {
+		result.since = h.cp.Now()
 	}
 	changed := !c.done || c.result != result
 	c.result, c.done = result, true
 	if changed {
 		h.cp.loop.wake()
 	}
+	return result.ok
+}
+
+// count takes in an answer. The lock is held.
+func (c *checkup) count(ok bool) {
+	if ok {
+		c.good, c.bad = c.good+1, 0
+		return
+	}
+	c.good, c.bad = 0, c.bad+1
+}
+
+// suspect counts as a bad answer what somebody else has seen.
+func (h *health) suspect(c *checkup) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	c.count(false)
+}
+
+// ask has something probed at once that somebody else found dead.
+func (h *health) ask(key string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if c := h.open[key]; c != nil {
+		select {
+		case c.doubt <- struct{}{}:
+		default:
+		}
+	}
 }
 
 func (h *health) probe(ctx context.Context, t target) probe {
-	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
+	ctx, cancel := context.WithTimeout(ctx, t.rhythm.patience)
 	defer cancel()
 	switch {
 	case t.postgres != "":
 		return probePostgres(ctx, t.postgres)
 	case t.path != "":
-		return h.probeHTTP(ctx, "http://"+t.host+t.path)
+		return h.probeHTTP(ctx, t)
 	}
 	conn, err := new(net.Dialer).DialContext(ctx, "tcp", t.host)
 	if err != nil {
-		return probe{reason: "it does not accept connections yet", refused: true}
+		return probe{reason: t.unreached(err, false, "it does not accept connections yet"), refused: true}
 	}
 	conn.Close()
 	return probe{ok: true}
 }
 
-func (h *health) probeHTTP(ctx context.Context, url string) probe {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+func (h *health) probeHTTP(ctx context.Context, t target) probe {
+	var connected atomic.Bool
+	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { connected.Store(true) }})
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+t.host+t.path, nil)
 	if err != nil {
 		return probe{reason: err.Error()}
 	}
 	resp, err := h.http.Do(req)
 	if err != nil {
-		return probe{reason: "its health path does not answer yet", refused: true}
+		return probe{reason: t.unreached(err, connected.Load(), "its health path does not answer yet"), refused: true}
 	}
 	resp.Body.Close()
 	if resp.StatusCode >= 400 {
-		return probe{reason: fmt.Sprintf("its health path answers %s", resp.Status)}
+		reason := "its health path answers " + resp.Status
+		if t.gateway != "" {
+			reason = fmt.Sprintf("GET %s answers %s", t.path, resp.Status)
+		}
+		return probe{reason: reason}
 	}
 	return probe{ok: true}
+}
+
+// unreached says why a target did not answer: of a machine what its owner can do about it.
+func (t target) unreached(err error, connected bool, otherwise string) string {
+	var slow net.Error
+	late := errors.As(err, &slow) && slow.Timeout()
+	switch {
+	case t.gateway == "":
+		return otherwise
+	case connected && late:
+		return fmt.Sprintf("port %d accepts a connection, and GET %s is not answered within %s", t.port, t.path, t.rhythm.patience)
+	case connected:
+		return fmt.Sprintf("port %d accepts a connection, and breaks it off before GET %s is answered: does it speak HTTP?", t.port, t.path)
+	case late:
+		return fmt.Sprintf("port %d does not answer within %s: does a security group allow tcp/%d from the gateway %s?", t.port, t.rhythm.patience, t.port, t.gateway)
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return fmt.Sprintf("nothing listens on port %d", t.port)
+	}
+	return fmt.Sprintf("port %d cannot be reached: its machine does not answer in its network", t.port)
 }
 
 func probePostgres(ctx context.Context, url string) probe {

@@ -62,7 +62,7 @@ func OpenBalancer(l net.Listener, o BalancerOptions) *Balancer {
 	b.server = &http.Server{Handler: b, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute,
 		ErrorLog: slog.NewLogLogger(o.Logger.Handler(), slog.LevelDebug)}
 	b.running.Go(func() {
-		if err := b.server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+		if err := b.server.Serve(l); !errors.Is(err, http.ErrServerClosed) && !errors.Is(err, net.ErrClosed) {
 			o.Logger.Error("load balancer does not listen any more", "project", o.Project, "name", o.Name, "error", err)
 		}
 	})
@@ -81,10 +81,15 @@ func (b *Balancer) Serve(s Service) {
 	b.o.Metrics.healthy(b.o, len(s.Backends))
 }
 
+// Unlisten frees the port at once. Connections that are there go on until Close.
+func (b *Balancer) Unlisten() {
+	_ = b.listener.Close() // fails only where it is closed already
+}
+
 // Close stops listening and waits for what is in flight; what has not ended when ctx does is cut off.
 func (b *Balancer) Close(ctx context.Context) {
 	if b.o.TCP {
-		b.listener.Close() // only fails where it is closed already
+		b.Unlisten()
 	} else if b.server.Shutdown(ctx) != nil {
 		defer b.server.Close()
 	}
