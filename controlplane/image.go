@@ -63,10 +63,22 @@ func (cp *ControlPlane) checkOwnImage(_ context.Context, old, next *api.Image) e
 	switch {
 	case err != nil:
 		return err
-	case compute.IsImageID(ref), strings.HasPrefix(ref, "nuage"):
-		return api.Errorf(api.Invalid, "cannot pull image %q: no registry has that name; give a reference as nginx:1.27", s.Ref)
+	case compute.IsImageID(ref):
+		return api.Errorf(api.Invalid, "cannot pull image %q: give a reference as nginx:1.27", s.Ref)
+	}
+	if err := checkOutside(ref); err != nil {
+		return err
 	}
 	next.Status.Ref = ref
+	return nil
+}
+
+// checkOutside refuses references that the cloud gives to root disks, to images of instances and to built apps: those
+// are a project's own.
+func checkOutside(ref string) error {
+	if strings.HasPrefix(ref, "nuage-") {
+		return api.Errorf(api.Invalid, "cannot use image %q: the cloud made it for its own use; `nuage image list` shows what there is", ref)
+	}
 	return nil
 }
 
@@ -257,7 +269,11 @@ func (cp *ControlPlane) pullImage(ctx context.Context, g api.Image) error {
 	if !ok {
 		return api.Errorf(api.Unsupported, "cannot pull image %q: engine %q has no images", g.Name, cp.loop.engine().Name)
 	}
-	found, err := engine.Image(ctx, g.Status.Ref, pullWait)
+	wait := pullWait
+	if strings.HasPrefix(g.Status.Ref, images.LocalPrefix) {
+		wait = 0 // made on this machine: a registry may have something else by that name
+	}
+	found, err := engine.Image(ctx, g.Status.Ref, wait)
 	if err != nil {
 		return err
 	}
@@ -336,6 +352,9 @@ func (cp *ControlPlane) checkImage(ctx context.Context, project, name string) er
 	})
 	switch {
 	case errors.Is(err, api.NotFound):
+		if err := checkOutside(name); err != nil {
+			return err
+		}
 		_, err := cp.findImage(ctx, name)
 		return err
 	case err != nil:

@@ -25,6 +25,9 @@ func (cp *ControlPlane) checkSnapshot(_ context.Context, old, next *api.Snapshot
 	if old != nil {
 		return api.Errorf(api.Unsupported, "cannot change snapshot %q: it is what its volume was; make another one", next.Name)
 	}
+	if next.Spec.Volume == "" {
+		return api.Errorf(api.Invalid, "cannot make snapshot %q: name the volume", next.Name)
+	}
 	if _, ok := cp.Engine.(compute.Copier); !ok {
 		return api.Errorf(api.Unsupported, "cannot make snapshot %q: engine %q copies no volumes", next.Name, cp.loop.engine().Name)
 	}
