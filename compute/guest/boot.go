@@ -4,12 +4,15 @@ package guest
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"os"
 	"path"
 	"slices"
 	"strings"
+	"time"
 
+	"nuage/compute/guest/cloudconfig"
 	"nuage/compute/guest/link"
 )
 
@@ -22,7 +25,11 @@ func (g *Guest) bringUp(ctx context.Context) {
 	case <-ctx.Done():
 		return
 	}
-	if end, err := g.runLogged("boot", program{Mode: modeScripts, Dir: "/"}, nil); err != nil {
+	scripts := program{Mode: modeScripts, Dir: "/"}
+	if id := g.currentConfig().MachineID; id != "" {
+		scripts.Args = []string{id}
+	}
+	if end, err := g.runLogged("boot", scripts); err != nil {
 		g.console.printf("boot scripts: %v", err)
 	} else {
 		<-end.done
@@ -45,7 +52,7 @@ func (g *Guest) startService() {
 	}
 	name := path.Base(g.image[0])
 	g.console.printf("starting service %s", name)
-	c, err := g.runLogged(name, program{Mode: modeService, Args: g.image, Dir: dir}, nil)
+	c, err := g.runLogged(name, program{Mode: modeService, Args: g.image, Dir: dir})
 	if err != nil {
 		g.console.printf("service %s: %v", name, err)
 		return
@@ -91,49 +98,80 @@ func (g *Guest) runUserData() {
 		return
 	}
 	g.console.printf("running user data")
-	status, detail := g.userData(script)
+	status, note := g.userData(script)
 	result := link.UserDataDone
 	if status != 0 {
 		result = link.UserDataFailed
 	}
-	g.update(func(s *link.State) { s.UserData, s.UserDataExit = result, status })
+	g.update(func(s *link.State) { s.UserData, s.UserDataExit, s.UserDataNote = result, status, note })
 	g.console.printf("user data has ended: %s, exit status %d", result, status)
-	g.events.add(link.Event{Type: link.EventUserData, Status: status, Detail: detail})
+	g.events.add(link.Event{Type: link.EventUserData, Status: status, Detail: note})
 }
 
-func (g *Guest) userData(script string) (status int, detail string) {
-	if !strings.HasPrefix(script, "#!") {
-		detail = `cannot run user data: its first line must name an interpreter, as "#!/bin/sh"`
-		g.console.printf("%s", detail)
-		return statusCannotRun, detail
+// maxNote bounds what is kept of the words in which user data says why it failed.
+const maxNote = 2 << 10
+
+// userData runs a script or carries a cloud-config out, and returns why it failed, in words.
+func (g *Guest) userData(script string) (status int, note string) {
+	if !strings.HasPrefix(script, "#!") && !cloudconfig.Is(script) {
+		note = `cannot run user data: its first line must name an interpreter, as "#!/bin/sh", or be "#cloud-config"`
+		g.console.printf("%s", note)
+		return statusCannotRun, note
 	}
-	c, err := g.runLogged("user-data", program{Mode: modeUserData, Dir: "/"}, strings.NewReader(script))
+	c, notes, err := g.startLogged("user-data", program{Mode: modeUserData, Dir: "/"}, strings.NewReader(script))
 	if err != nil {
 		g.console.printf("%v", err)
 		return statusCannotRun, err.Error()
 	}
+	text := make(chan string, 1)
+	go func() {
+		b, _ := io.ReadAll(io.LimitReader(notes, maxNote)) // up to its end, or to the deadline below
+		text <- string(b)
+	}()
 	<-c.done
-	return exitCode(c.status), ""
+	notes.SetReadDeadline(time.Now().Add(linger)) // somebody may hold the other end
+	note = strings.ReplaceAll(strings.TrimPrefix(strings.TrimSpace(<-text), "nuage-guest: "), "\n", "; ")
+	notes.Close()
+	status = exitCode(c.status)
+	if note == "" && status != 0 {
+		note = fmt.Sprintf("exit status %d", status)
+	}
+	if status != 0 {
+		g.console.printf("user data: %s", note)
+	}
+	return status, note
 }
 
 // runLogged starts a program whose output goes to the console, also that of processes it leaves behind.
-func (g *Guest) runLogged(name string, p program, stdin io.Reader) (*process, error) {
+func (g *Guest) runLogged(name string, p program) (*process, error) {
+	c, notes, err := g.startLogged(name, p, nil)
+	if err == nil {
+		notes.Close()
+	}
+	return c, err
+}
+
+// startLogged starts a program. With a stdin its stderr is kept apart, for the caller to read; otherwise all its output
+// goes to the console.
+func (g *Guest) startLogged(name string, p program, stdin io.Reader) (*process, *os.File, error) {
 	t, err := newTerminal(execution{})
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	files := [3]*os.File{t.inside[0], t.inside[1], t.inside[1]}
+	if stdin != nil {
+		files[2] = t.inside[2]
+	}
 	c, err := g.procs.start(p, g.environment(), files, false)
 	t.closeInside()
 	if err != nil {
 		t.closeOutside()
-		return nil, err
+		return nil, nil, err
 	}
-	t.stderr.Close()
 	go t.feed(stdin)
 	go func() {
 		defer t.stdout.Close()
 		g.console.copy(name, t.stdout)
 	}()
-	return c, nil
+	return c, t.stderr, nil
 }

@@ -10,6 +10,7 @@ import (
 	"maps"
 	"net/http"
 	"os"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -120,6 +121,8 @@ func (g *Guest) Events(ctx context.Context, after link.Cursor) []link.Event {
 	return g.events.after(ctx, after)
 }
 
+var machineID = regexp.MustCompile("^[0-9a-f]{32}$")
+
 // Configure implements link.Machine.
 func (g *Guest) Configure(_ context.Context, c link.Config) error {
 	g.configuring.Lock()
@@ -127,6 +130,9 @@ func (g *Guest) Configure(_ context.Context, c link.Config) error {
 	rules, err := parsePolicy(c)
 	if err != nil {
 		return err
+	}
+	if c.MachineID != "" && !machineID.MatchString(c.MachineID) {
+		return api.Errorf(api.Invalid, "cannot use machine id %q: give 32 hex digits", c.MachineID)
 	}
 	login, err := parseLogin(c)
 	if err != nil {

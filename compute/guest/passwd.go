@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+
+	"golang.org/x/sys/unix"
 )
 
 const defaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -41,6 +43,25 @@ func (u users) superuser() account {
 	}
 	a.shell = ""
 	return a
+}
+
+// login returns whom a session is for: "" is root.
+func (u users) login(name string) (account, error) {
+	if name == "" {
+		return u.superuser(), nil
+	}
+	a, ok := u.find(func(is, _ string) bool { return is == name })
+	if !ok {
+		return a, fmt.Errorf("cannot log in as %q: the machine has no such user (yet: user data makes it)", name)
+	}
+	a.groups = u.groupsOf(a)
+	if a.shell == "" {
+		a.shell = "/bin/sh"
+	}
+	if !isProgram(u.root + a.shell) {
+		return a, fmt.Errorf("cannot log in as %q: the machine has no shell %q", name, a.shell)
+	}
+	return a, nil
 }
 
 // lookup resolves USER or USER:GROUP, names or numbers, as an image's USER line has it.
@@ -132,6 +153,16 @@ func (a account) setEnv() {
 	for name, value := range set {
 		os.Setenv(name, value) // fails for impossible names only
 	}
+}
+
+// enter makes this process the account's, and the terminal on its stdin with it.
+func (a account) enter() error {
+	if _, err := unix.IoctlGetTermios(0, unix.TCGETS); err == nil {
+		if err := syscall.Fchown(0, a.uid, -1); err != nil {
+			return fmt.Errorf("cannot give the terminal to user %q: %w", a.name, err)
+		}
+	}
+	return a.assume()
 }
 
 // assume makes this process the account's, for good.

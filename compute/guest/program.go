@@ -25,11 +25,11 @@ type mode string
 
 const (
 	modeExec     mode = "exec"      // Args as they are
-	modeLine     mode = "line"      // Args[0] as a line for root's shell
-	modeLogin    mode = "login"     // root's login shell
+	modeLine     mode = "line"      // Args[0] as a line for the user's shell
+	modeLogin    mode = "login"     // the user's login shell
 	modeService  mode = "service"   // Args as they are, in Dir
-	modeUserData mode = "user-data" // the script on stdin
-	modeScripts  mode = "scripts"   // the boot scripts
+	modeUserData mode = "user-data" // the script or cloud-config on stdin
+	modeScripts  mode = "scripts"   // the boot scripts; Args[0] is the machine's id
 	modeSFTP     mode = "sftp"      // an SFTP server on stdin and stdout
 )
 
@@ -38,7 +38,8 @@ const (
 type program struct {
 	Mode mode     `json:"mode"`
 	Args []string `json:"args,omitempty"`
-	Dir  string   `json:"dir,omitempty"` // "": root's home
+	Dir  string   `json:"dir,omitempty"`  // "": the user's home
+	User string   `json:"user,omitempty"` // "": root
 }
 
 func (p program) argv() ([]string, error) {
@@ -124,8 +125,16 @@ func dropNow() error {
 
 // become replaces this process by the program.
 func (p program) become() int {
-	user := users{"/"}.superuser()
+	user, err := users{"/"}.login(p.User)
+	if err != nil {
+		return failed(statusCannotRun, err)
+	}
 	user.setEnv()
+	if user.uid != 0 {
+		if err := user.enter(); err != nil {
+			return failed(statusCannotRun, err)
+		}
+	}
 	dir := p.Dir
 	if dir == "" {
 		dir = user.home
@@ -150,7 +159,7 @@ func (p program) become() int {
 		return replace([]string{user.shell}, "-"+filepath.Base(user.shell))
 	case modeUserData, modeScripts, modeSFTP:
 		// A program of ours: started anew, so that none of its threads has what this one gave up.
-		return replace([]string{self, string(p.Mode)}, "nuage-guest")
+		return replace(append([]string{self, string(p.Mode)}, p.Args...), "nuage-guest")
 	}
 	return failed(2, fmt.Errorf("cannot run mode %q", p.Mode))
 }
@@ -174,17 +183,20 @@ func (p program) serve() int {
 }
 
 // replace executes a command in place of this process; name is its argv[0], "" for the command's own.
-func replace(args []string, name string) int {
+func replace(args []string, name string) int { return failed(execute(args, name)) }
+
+// execute is replace without a word where it fails.
+func execute(args []string, name string) (int, error) {
 	if len(args) == 0 || args[0] == "" {
-		return failed(statusNotFound, fmt.Errorf("cannot run an empty command"))
+		return statusNotFound, fmt.Errorf("cannot run an empty command")
 	}
 	path, err := exec.LookPath(args[0])
 	if err != nil {
-		return failed(statusNotFound, fmt.Errorf("cannot run %q: not found", args[0]))
+		return statusNotFound, fmt.Errorf("cannot run %q: not found", args[0])
 	}
 	if name != "" {
 		args = append([]string{name}, args[1:]...)
 	}
 	err = syscall.Exec(path, args, os.Environ())
-	return failed(statusCannotRun, fmt.Errorf("cannot run %q: %w", path, err))
+	return statusCannotRun, fmt.Errorf("cannot run %q: %w", path, err)
 }

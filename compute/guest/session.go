@@ -90,13 +90,17 @@ func (s *sshServer) session(sess ssh.Session) {
 }
 
 func programOf(sess ssh.Session) program {
+	user := sess.User()
+	if user == "root" {
+		user = "" // whom every image has, whatever its files say
+	}
 	switch {
 	case sess.Subsystem() != "":
-		return program{Mode: modeSFTP}
+		return program{Mode: modeSFTP, User: user}
 	case sess.RawCommand() == "":
-		return program{Mode: modeLogin}
+		return program{Mode: modeLogin, User: user}
 	}
-	return program{Mode: modeLine, Args: []string{sess.RawCommand()}}
+	return program{Mode: modeLine, Args: []string{sess.RawCommand()}, User: user}
 }
 
 func refuse(ch gossh.Channel, err error) {

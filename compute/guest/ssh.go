@@ -13,6 +13,7 @@ import (
 	gossh "golang.org/x/crypto/ssh"
 
 	"nuage/api"
+	"nuage/compute/guest/cloudconfig"
 	"nuage/compute/guest/link"
 )
 
@@ -21,18 +22,38 @@ const loginGrace = 30 * time.Second
 // login is who may come in, and the key the machine shows.
 type login struct {
 	hostKey gossh.Signer // nil: SSH is off
-	keys    map[string]string
+	keys    keyring
+}
+
+// keyring holds, by user and by key, what the key is called.
+type keyring map[string]map[string]string
+
+// add takes a line as in authorized_keys; name "": its comment.
+func (k keyring) add(user, name, line string) error {
+	key, comment, _, _, err := gossh.ParseAuthorizedKey([]byte(line))
+	if err != nil {
+		return err
+	}
+	if name == "" {
+		name = comment
+	}
+	if k[user] == nil {
+		k[user] = map[string]string{}
+	}
+	if wire := string(key.Marshal()); k[user][wire] == "" {
+		k[user][wire] = name
+	}
+	return nil
 }
 
 func parseLogin(c link.Config) (login, error) {
-	l := login{keys: map[string]string{}}
+	l := login{keys: keyring{}}
 	for _, k := range c.AuthorizedKeys {
-		key, _, _, _, err := gossh.ParseAuthorizedKey([]byte(k.Line))
-		if err != nil {
+		if err := l.keys.add("root", k.Name, k.Line); err != nil {
 			return l, api.Errorf(api.Invalid, "cannot read key %q: give one line as in authorized_keys: %w", k.Name, err)
 		}
-		l.keys[string(key.Marshal())] = k.Name
 	}
+	l.keys.addCloudConfig(c.UserData)
 	if c.HostKey == "" {
 		return l, nil
 	}
@@ -44,7 +65,25 @@ func parseLogin(c link.Config) (login, error) {
 	return l, nil
 }
 
-// sshServer is the SSH server of the machine. Only root, only with a key of the Config.
+// addCloudConfig adds the keys of a cloud-config's users. They come from there at each boot, not from files. A document that
+// is none has no keys; running it tells why.
+func (k keyring) addCloudConfig(userData string) {
+	if !cloudconfig.Is(userData) {
+		return
+	}
+	c, err := cloudconfig.Parse([]byte(userData))
+	if err != nil {
+		return
+	}
+	users := append(c.Users, cloudconfig.User{Name: "root", Keys: c.RootKeys})
+	for _, u := range users {
+		for _, line := range u.Keys {
+			_ = k.add(u.Name, "", line) // Parse has read it already
+		}
+	}
+}
+
+// sshServer is the SSH server of the machine. Only with a key of the Config: root, and the users of its cloud-config.
 type sshServer struct {
 	guest *Guest
 
@@ -156,13 +195,13 @@ func graceful(ctx ssh.Context, conn net.Conn) net.Conn {
 // authenticate answers for a key; the last one asked about is the one the client proves to have.
 func (s *sshServer) authenticate(ctx ssh.Context, key ssh.PublicKey) bool {
 	s.mu.Lock()
-	name, known := s.login.keys[string(key.Marshal())]
+	name, known := s.login.keys[ctx.User()][string(key.Marshal())]
 	s.mu.Unlock()
-	if !known || ctx.User() != "root" {
+	if !known {
 		return false
 	}
 	ctx.SetValue(visitor{}, link.Event{
-		User: "root", Key: name, Fingerprint: gossh.FingerprintSHA256(key), From: ctx.RemoteAddr().String(),
+		User: ctx.User(), Key: name, Fingerprint: gossh.FingerprintSHA256(key), From: ctx.RemoteAddr().String(),
 	})
 	return true
 }
@@ -184,6 +223,6 @@ func (s *sshServer) tell(ctx ssh.Context, kind, command string) {
 	e.Type, e.Command = kind, command
 	s.guest.events.add(e)
 	if kind != link.EventSSHExec {
-		s.guest.console.printf("%s: root from %s with key %s %s", kind, e.From, e.Key, e.Fingerprint)
+		s.guest.console.printf("%s: %s from %s with key %s %s", kind, e.User, e.From, e.Key, e.Fingerprint)
 	}
 }

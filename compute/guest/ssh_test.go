@@ -68,7 +68,7 @@ func TestLoginGrace(t *testing.T) {
 		g := newGuest("test", nil, io.Discard, time.Now)
 		defer g.console.close()
 		user := newSigner(t)
-		g.ssh.login.keys = map[string]string{string(user.PublicKey().Marshal()): "laptop"}
+		g.ssh.login.keys = keyring{"root": {string(user.PublicKey().Marshal()): "laptop"}}
 		server := g.ssh.newServer(newSigner(t))
 		connect := func() net.Conn {
 			inside, outside := net.Pipe()
