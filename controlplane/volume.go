@@ -30,7 +30,12 @@ func (cp *ControlPlane) volumes() resource[api.Volume, api.VolumeSpec] {
 		status: func(v *api.Volume) *api.Status { return &v.Status.Status },
 		spec:   func(v *api.Volume) *api.VolumeSpec { return &v.Spec },
 		check:  cp.checkVolume,
-		admit:  admitVolume,
+		admit: func(tx *storage.Tx, by api.Actor, old, next *api.Volume) error {
+			if err := admitVolume(tx, by, old, next); err != nil { // it fills in the size of a restored one
+				return err
+			}
+			return admitVolumeAmount(tx, old, next)
+		},
 		retire: retireVolume,
 		verb: func(old, next *api.Volume) (string, string) {
 			switch {
