@@ -9,6 +9,7 @@ import (
 
 	"nuage/api"
 	"nuage/compute"
+	"nuage/compute/guest/cloudconfig"
 	"nuage/compute/images"
 	"nuage/storage"
 )
@@ -61,11 +62,8 @@ func (cp *ControlPlane) checkInstance(ctx context.Context, old, next *api.Instan
 	if _, err := api.SizeOf(s.Type); err != nil {
 		return err
 	}
-	if len(s.UserData) > 64<<10 {
-		return api.Errorf(api.Invalid, "cannot use user data of %d bytes: 64 KiB are the most", len(s.UserData))
-	}
-	if s.UserData != "" && !strings.HasPrefix(s.UserData, "#!") {
-		return api.Errorf(api.Invalid, "cannot use user data that is no shell script: its first line must name the interpreter, as #!/bin/sh")
+	if err := checkUserData(s.UserData); err != nil {
+		return err
 	}
 	if err := checkEnv(s.Env); err != nil {
 		return err
@@ -77,6 +75,20 @@ func (cp *ControlPlane) checkInstance(ctx context.Context, old, next *api.Instan
 		return cp.checkImage(ctx, next.Project, s.Image)
 	}
 	return fixedInstance(old.Spec, next.Spec)
+}
+
+// checkUserData refuses what no machine could run: user data is a script or a cloud-config.
+func checkUserData(text string) error {
+	switch {
+	case len(text) > cloudconfig.MaxSize:
+		return api.Errorf(api.Invalid, "cannot use user data of %d bytes: 64 KiB are the most", len(text))
+	case cloudconfig.Is(text):
+		_, err := cloudconfig.Parse([]byte(text))
+		return err
+	case text != "" && !strings.HasPrefix(text, "#!"):
+		return api.Errorf(api.Invalid, "cannot use user data that is no shell script or cloud-config: its first line must name the interpreter, as #!/bin/sh, or be #cloud-config")
+	}
+	return nil
 }
 
 // fixedInstance refuses changes of what only a new machine can have.
