@@ -10,7 +10,7 @@ import (
 type kind[T, S any] struct {
 	noun     string // as activities name it
 	resource func(api.Cloud) api.Resource[T, S]
-	// spec returns a good spec for the noun called name; what it refers to it makes.
+	// spec returns a good spec for the noun called name, the same one each time; what it refers to it makes.
 	spec func(t *testing.T, s *suite, project, name string) S
 	// change makes another good spec of one; nil where no field can change.
 	change func(S) S

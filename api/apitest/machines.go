@@ -89,7 +89,7 @@ func snapshots() kind[api.Snapshot, api.SnapshotSpec] {
 	}
 }
 
-// images makes images of one that every engine has.
+// images makes images of one that this machine has.
 func images() kind[api.Image, api.ImageSpec] {
 	return kind[api.Image, api.ImageSpec]{
 		noun: "image", fixed: true,
