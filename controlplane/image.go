@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -225,32 +226,33 @@ func (cp *ControlPlane) tendImages(ctx context.Context, w *world) {
 	for _, g := range w.images {
 		d := w.disks[g.ID]
 		switch {
-		case w.damaged[g.ID]:
+		case w.damaged[g.ID] || w.lostItsMachine(g):
 		case g.DeletedAt != nil:
 			cp.loop.dispatch(ctx, g.ID, time.Minute, func(ctx context.Context) error { return cp.dropImage(ctx, g) })
-		case d.Ready || w.awaitsMachine(d) != "":
+		case d.Ready || w.awaitsMachine(d):
 		case d.From != "":
-			cp.loop.dispatch(ctx, g.ID, copyTimeout, func(ctx context.Context) error { return cp.commitImage(ctx, w, g, d.From) })
+			cp.loop.dispatch(ctx, g.ID, copyTimeout, func(ctx context.Context) error { return cp.commitImage(ctx, g, d.From) })
 		default:
 			cp.loop.dispatch(ctx, g.ID, pullTimeout, func(ctx context.Context) error { return cp.pullImage(ctx, g) })
 		}
 	}
 }
 
-// awaitsMachine says why an image can't be made of its instance now: it has no container. "" where it can be tried.
-func (w *world) awaitsMachine(d disk) string {
+// awaitsMachine tells that an image can't be made of its instance now: it has no container.
+func (w *world) awaitsMachine(d disk) bool {
 	_, there := w.observed[d.From]
-	if _, known := w.by.owners[d.From]; d.From == "" || there || !known {
-		return ""
-	}
-	return "waiting for its instance to be made"
+	return d.From != "" && !there
 }
 
-func (cp *ControlPlane) commitImage(ctx context.Context, w *world, g api.Image, instance string) error {
+// lostItsMachine tells that an image can't be made any more: its instance went before.
+func (w *world) lostItsMachine(g api.Image) bool {
+	d := w.disks[g.ID]
+	_, known := w.by.owners[d.From]
+	return g.DeletedAt == nil && !d.Ready && d.From != "" && !known
+}
+
+func (cp *ControlPlane) commitImage(ctx context.Context, g api.Image, instance string) error {
 	engine, ok := cp.Engine.(compute.Committer)
-	if _, known := w.by.owners[instance]; !known {
-		return api.Errorf(api.NotFound, "cannot make image %q: instance %q is gone", g.Name, g.Spec.Instance)
-	}
 	if !ok {
 		return api.Errorf(api.Unsupported, "cannot make image %q: engine %q makes none of instances", g.Name, cp.loop.engine().Name)
 	}
@@ -312,10 +314,6 @@ func (w *world) imageStatus(g api.Image) api.ImageStatus {
 	s, d := g.Status, w.disks[g.ID]
 	s.Generation = g.Generation
 	t, troubled := w.trouble[g.ID]
-	doing := "pulling it"
-	if d.From != "" {
-		doing = "copying the root disk of instance " + g.Spec.Instance
-	}
 	switch {
 	case g.DeletedAt != nil:
 		s.Phase, s.Reason = api.Deleting, "removing the image"
@@ -325,8 +323,14 @@ func (w *world) imageStatus(g api.Image) api.ImageStatus {
 		s.Phase, s.Reason = api.Failed, t.reason()
 	case troubled:
 		s.Phase, s.Reason = api.Pending, t.reason()
+	case w.lostItsMachine(g):
+		s.Phase, s.Reason = api.Failed, fmt.Sprintf("instance %q was deleted before its root disk was copied: delete this image and make another one", g.Spec.Instance)
+	case w.awaitsMachine(d):
+		s.Phase, s.Reason = api.Pending, "waiting for its instance to be made"
+	case d.From != "":
+		s.Phase, s.Reason = api.Pending, "copying the root disk of its instance"
 	default:
-		s.Phase, s.Reason = api.Pending, orElse(w.awaitsMachine(d), doing)
+		s.Phase, s.Reason = api.Pending, "pulling it"
 	}
 	return s
 }

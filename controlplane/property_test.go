@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net/netip"
 	"os"
 	"slices"
 	"strings"
@@ -40,7 +41,9 @@ func history(names ...string) *rapid.Generator[[]act] {
 
 var userActs = []string{"instance", "instance", "stop", "start", "reboot", "resize", "delete-instance",
 	"app", "app", "configure", "configure", "scale", "scale-zero", "rollback", "delete-app",
-	"database", "resize-database", "delete-database", "project", "delete-project"}
+	"database", "resize-database", "delete-database", "project", "delete-project",
+	"volume", "volume", "write", "attach", "attach", "detach", "grow", "delete-volume", "snapshot", "restore", "delete-snapshot",
+	"network", "close-network", "delete-network", "image", "delete-image"}
 
 var faultActs = []string{"fail", "fail", "lose", "crash", "crash", "vanish", "vanish", "dead", "gone", "back", "deaf", "hear", "slow", "fast"}
 
@@ -82,7 +85,7 @@ func (q quiet) Watch(ctx context.Context) (<-chan compute.Event, error) {
 }
 
 func newScene(dir string) (*scene, error) {
-	s := &scene{truth: &truth{open: map[string]time.Time{}, ran: map[string]time.Duration{}}}
+	s := &scene{truth: &truth{open: map[string]time.Time{}, ran: map[string]time.Duration{}, data: map[string]int64{}}}
 	s.setup = setup{dir: dir, host: sim.NewState(), wrap: func(e *sim.Engine) compute.Engine { return quiet{e, &s.deaf} }}
 	var err error
 	if s.plane, err = s.setup.start(); err != nil {
@@ -117,6 +120,7 @@ func (s *scene) restart(kill bool) error {
 type truth struct {
 	open   map[string]time.Time
 	ran    map[string]time.Duration
+	data   map[string]int64 // bytes on volumes, by id
 	cancel context.CancelFunc
 }
 
@@ -182,7 +186,7 @@ func (s *scene) fault(a act) {
 	f := s.sim.Faults()
 	broken := []error{api.Errorf(api.Unavailable, "cannot: a test says so"), api.Errorf(api.Conflict, "cannot: a test says so"),
 		api.Errorf(api.Internal, "cannot: a test says so"), errors.New("a test says so")}[a.n]
-	verbs := []string{"create", "start", "stop", "remove", "update", "list", "network", "volume", "image"}
+	verbs := []string{"create", "start", "stop", "remove", "update", "list", "network", "volume", "image", "copy", "commit"}
 	switch a.name {
 	case "fail":
 		f.Fail(verbs[(a.n+4*a.m)%len(verbs)], broken)
@@ -223,7 +227,7 @@ func (s *scene) user(a act) error {
 	var err error
 	switch a.name {
 	case "instance":
-		_, err = s.cloud.Instances.Create(ctx, project, name, api.InstanceSpec{Type: sizes[a.m]})
+		_, err = s.cloud.Instances.Create(ctx, project, name, s.machine(a, sizes[a.m]))
 	case "stop", "start", "reboot":
 		_, err = s.cloud.Instances.Power(ctx, project, name, api.PowerAction(a.name))
 	case "resize":
@@ -245,9 +249,83 @@ func (s *scene) user(a act) error {
 	case "delete-project":
 		err = s.cloud.Projects.Delete(ctx, "other")
 	default:
-		return s.appAct(ctx, a, project, name)
+		return s.otherAct(ctx, a, project, name)
 	}
 	return err
+}
+
+func (s *scene) otherAct(ctx context.Context, a act, project, name string) error {
+	switch a.name {
+	case "network", "close-network", "delete-network":
+		return s.networkAct(ctx, a, project, name)
+	case "volume", "write", "attach", "detach", "grow", "delete-volume", "snapshot", "restore", "delete-snapshot", "image", "delete-image":
+		return s.diskAct(ctx, a, project, name)
+	}
+	return s.appAct(ctx, a, project, name)
+}
+
+func (s *scene) networkAct(ctx context.Context, a act, project, name string) (err error) {
+	switch a.name {
+	case "network":
+		_, err = s.cloud.Networks.Create(ctx, project, name, api.NetworkSpec{CIDR: fmt.Sprintf("10.%d.0.0/%d", 20+a.m/2, 16+8*(a.m%2)), NoNAT: a.m == 3})
+	case "close-network":
+		_, err = s.cloud.Networks.Update(ctx, project, name, api.NetworkSpec{NoNAT: a.m%2 == 0}, 0)
+	case "delete-network":
+		err = s.cloud.Networks.Delete(ctx, project, name, 0)
+	}
+	return err
+}
+
+func (s *scene) diskAct(ctx context.Context, a act, project, name string) (err error) {
+	other := fmt.Sprint("x", a.m%3)
+	switch a.name {
+	case "volume":
+		_, err = s.cloud.Volumes.Create(ctx, project, name, api.VolumeSpec{SizeBytes: 1 << 20})
+	case "write":
+		s.write(ctx, project, name, int64(a.m+1)<<18)
+	case "attach":
+		_, err = s.cloud.Volumes.Attach(ctx, project, name, api.Attachment{Instance: other, Path: "/data" + name}, a.m > 0)
+	case "detach":
+		_, err = s.cloud.Volumes.Detach(ctx, project, name, a.m > 0)
+	case "grow":
+		_, err = s.cloud.Volumes.Update(ctx, project, name, api.VolumeSpec{SizeBytes: int64(a.m+1) << 20}, 0)
+	case "delete-volume":
+		err = s.cloud.Volumes.Delete(ctx, project, name, 0)
+	case "snapshot":
+		_, err = s.cloud.Snapshots.Create(ctx, project, other, api.SnapshotSpec{Volume: name})
+	case "restore":
+		_, err = s.cloud.Volumes.Create(ctx, project, name, api.VolumeSpec{Snapshot: other})
+	case "delete-snapshot":
+		err = s.cloud.Snapshots.Delete(ctx, project, name, 0)
+	case "image":
+		_, err = s.cloud.Images.Create(ctx, project, name, api.ImageSpec{Instance: other})
+	case "delete-image":
+		err = s.cloud.Images.Delete(ctx, project, name, 0)
+	}
+	return err
+}
+
+// machine is an instance of one kind or another.
+func (s *scene) machine(a act, size string) api.InstanceSpec {
+	spec, other := api.InstanceSpec{Type: size}, fmt.Sprint("x", a.m%3)
+	switch a.m {
+	case 2:
+		spec.Network = other
+	case 3:
+		spec.Volumes = []api.VolumeMount{{Volume: other, Path: "/data"}}
+	case 4:
+		spec.Image, spec.Private = other, true
+	}
+	return spec
+}
+
+// write puts data on a volume that can be used; it must be there at the end.
+func (s *scene) write(ctx context.Context, project, name string, bytes int64) {
+	v, err := s.cloud.Volumes.Get(ctx, project, name)
+	if err == nil && v.Status.Phase == api.Running {
+		s.sim.Faults().Fill(v.ID, bytes)
+		s.truth.data[v.ID] = bytes
+	}
 }
 
 func (s *scene) appAct(ctx context.Context, a act, project, name string) error {
@@ -394,7 +472,7 @@ func (s *scene) statusesSettled(w *world) error {
 	return errors.Join(errs...)
 }
 
-// thingsFit: networks are those of the projects, volumes those of the databases.
+// thingsFit: networks, volumes and images are those that the store knows, and hold what they held.
 func (s *scene) thingsFit(w *world) error {
 	networks, err := insist(s.sim.ListNetworks)
 	if err != nil {
@@ -425,10 +503,63 @@ func (s *scene) thingsFit(w *world) error {
 	for _, d := range w.databases {
 		wanted[w.servers[d.ID].Volume] = true
 	}
-	if !maps.Equal(left, wanted) {
-		err = errors.Join(err, fmt.Errorf("the volumes are %v, the databases have %v", left, wanted))
+	for id := range w.disks {
+		if !strings.HasPrefix(id, "img-") {
+			wanted[id] = true
+		}
 	}
-	return errors.Join(err, lost)
+	if !maps.Equal(left, wanted) {
+		err = errors.Join(err, fmt.Errorf("the volumes are %v, wanted are %v", left, wanted))
+	}
+	return errors.Join(err, lost, s.dataFits(w), s.networksApart(w))
+}
+
+// dataFits: no volume lost what was on it, none is in two places, and none where its owner did not put it.
+func (s *scene) dataFits(w *world) error {
+	var errs []error
+	for _, v := range w.volumes {
+		bytes, err := insist(func(ctx context.Context) (int64, error) { return s.sim.VolumeBytes(ctx, v.ID) })
+		if want, written := s.truth.data[v.ID]; written && bytes != want {
+			errs = append(errs, fmt.Errorf("on volume %s are %d bytes, %d were written", v.Name, bytes, want))
+		}
+		var holders []string
+		for _, i := range w.instances {
+			if slices.ContainsFunc(i.Spec.Volumes, func(m api.VolumeMount) bool { return m.Volume == v.Name && i.Project == v.Project }) {
+				holders = append(holders, i.ID)
+			}
+		}
+		if mounted := w.mountedBy(v.ID); len(holders) > 1 || !slices.Equal(mounted, holders) {
+			errs = append(errs, fmt.Errorf("volume %s belongs to %v and is mounted by %v", v.Name, holders, mounted))
+		}
+		errs = append(errs, err)
+	}
+	for _, m := range w.machines {
+		if len(m.Commits) > 1 || len(m.Commits) == 1 && m.Commits[0] != m.Image {
+			errs = append(errs, fmt.Errorf("of %s there are the images %v, it is made of %q", m.ID, m.Commits, m.Image))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// networksApart: no two networks have an address in common, and no two instances in one.
+func (s *scene) networksApart(w *world) error {
+	var errs []error
+	for _, a := range w.networks {
+		for _, b := range w.networks {
+			if a.ID < b.ID && overlaps(netip.MustParsePrefix(a.Spec.CIDR), b.Spec.CIDR) {
+				errs = append(errs, fmt.Errorf("networks %s and %s overlap: %s, %s", a.Name, b.Name, a.Spec.CIDR, b.Spec.CIDR))
+			}
+		}
+	}
+	taken := map[string]string{}
+	for _, i := range w.instances {
+		at := w.address(i)
+		if !overlaps(netip.PrefixFrom(netip.MustParseAddr(at), 32), w.rangeOf(i)) || taken[at] != "" {
+			errs = append(errs, fmt.Errorf("instance %s has address %s in %s, as has %q", i.Name, at, w.rangeOf(i), taken[at]))
+		}
+		taken[at] = i.Name
+	}
+	return errors.Join(errs...)
 }
 
 // recordsFit: there is no record of what is gone, and a run for what runs.
