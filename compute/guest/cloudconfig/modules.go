@@ -111,14 +111,22 @@ func (r *reader) groups(n *yaml.Node) []Group {
 	}
 	r.each(n, func(_ int, n *yaml.Node) {
 		if n.Kind != yaml.MappingNode {
-			out = append(out, Group{Name: r.matching(n, accounts, anAccount)})
+			out = append(out, Group{Name: r.groupName(n)})
 			return
 		}
 		for i := 0; i+1 < len(n.Content); i += 2 {
-			out = append(out, Group{r.matching(n.Content[i], accounts, anAccount), r.names(n.Content[i+1])})
+			out = append(out, Group{r.groupName(n.Content[i]), r.names(n.Content[i+1])})
 		}
 	})
 	return out
+}
+
+func (r *reader) groupName(n *yaml.Node) string {
+	name := r.matching(n, accounts, anAccount)
+	if name == "" {
+		r.fail(n, "a group needs a name")
+	}
+	return name
 }
 
 // names takes words that are all names of accounts.
@@ -143,11 +151,12 @@ func (r *reader) users(n *yaml.Node, path string, c *Config) {
 		return
 	}
 	r.each(n, func(i int, n *yaml.Node) {
+		u := newUser("")
 		if n.Kind == yaml.ScalarNode {
-			c.addUser(newUser(r.matching(n, accounts, anAccount)))
-			return
+			u.Name = r.matching(n, accounts, anAccount)
+		} else {
+			u = r.user(n, fmt.Sprintf("%s[%d]", path, i))
 		}
-		u := r.user(n, fmt.Sprintf("%s[%d]", path, i))
 		if u.Name == "" {
 			r.fail(n, "a user needs a name")
 		}
@@ -230,7 +239,9 @@ func (r *reader) packages(n *yaml.Node) []string {
 	var out []string
 	r.each(n, func(_ int, n *yaml.Node) {
 		if n.Kind != yaml.SequenceNode {
-			out = append(out, r.matching(n, packages, aPackage))
+			if name := r.matching(n, packages, aPackage); name != "" {
+				out = append(out, name)
+			}
 			return
 		}
 		both := r.words(n)
