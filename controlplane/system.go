@@ -199,6 +199,12 @@ func (w *world) each(fn func(noun string, m api.Meta, s api.Status)) {
 	for _, i := range w.instances {
 		fn("instance", i.Meta, i.Status.Status)
 	}
+	for _, b := range w.balancers {
+		fn("load-balancer", b.Meta, b.Status.Status)
+	}
+	for _, g := range w.fleets {
+		fn("instance-group", g.Meta, g.Status.Status)
+	}
 	for _, a := range w.apps {
 		fn("app", a.Meta, a.Status.Status)
 	}
