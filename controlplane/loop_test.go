@@ -308,7 +308,7 @@ func TestDamagedRunStopsNothing(t *testing.T) {
 			return broken.Put(tx, "no run")
 		}))
 		s.power(t, api.PowerReboot)
-		_, err := s.cloud.Instances.Create(asCustomer(), "default", "y", api.InstanceSpec{Type: "nano"})
+		_, err := s.cloud.Instances.Create(asCustomer(), "default", "y", api.InstanceSpec{Type: "nano", Private: true})
 		must(t, err)
 		time.Sleep(time.Minute)
 		must(t, s.Ready())
