@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
@@ -172,7 +173,11 @@ func FuzzParse(f *testing.F) {
 		f.Add([]byte("#cloud-config\n" + doc))
 	}
 	f.Fuzz(func(t *testing.T, doc []byte) {
+		start := time.Now()
 		c, err := Parse(doc)
+		if took := time.Since(start); took > 5*time.Second {
+			t.Fatalf("%d bytes took %s", len(doc), took)
+		}
 		if err != nil {
 			if api.CodeOf(err) != api.Invalid {
 				t.Fatalf("%v is %s", err, api.CodeOf(err))
