@@ -180,10 +180,7 @@ func (h *health) keep(ctx context.Context, c *checkup) {
 			return
 		}
 		result.stray = s.after(ctx, result.refused)
-		wait := c.target.rhythm.soon
-		if h.write(c, result) && result.ok {
-			wait = c.target.rhythm.every
-		}
+		wait := h.write(c, result)
 		select {
 		case <-ctx.Done():
 			return
@@ -195,16 +192,16 @@ func (h *health) keep(ctx context.Context, c *checkup) {
 }
 
 // write keeps a result and wakes the loop where it says something new. One lost probe does not make the healthy unhealthy,
-// and one good answer may not be enough for the opposite: then healthy says something else than the answer.
-func (h *health) write(c *checkup, result probe) (healthy bool) {
+// and one good answer may not be enough for the opposite. It returns how long the next probe can wait.
+func (h *health) write(c *checkup, result probe) time.Duration {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	c.count(result.ok)
-	switch {
-	case c.done && c.result.ok && !result.ok && c.bad < c.target.rhythm.bad:
-		return true
-	case !c.result.ok && result.ok && c.good < c.target.rhythm.good:
-		return false
+	switch r := c.target.rhythm; {
+	case !c.done && result.ok && c.good < r.good:
+		return probeUnhealthy
+	case c.result.ok && !result.ok && c.bad < r.bad, !c.result.ok && result.ok && c.good < r.good:
+		return r.soon
 	}
 	result.since, result.once = c.result.since, c.result.once || result.ok
 	if !c.done || c.result.ok != result.ok {
@@ -215,7 +212,10 @@ func (h *health) write(c *checkup, result probe) (healthy bool) {
 	if changed {
 		h.cp.loop.wake()
 	}
-	return result.ok
+	if result.ok {
+		return c.target.rhythm.every
+	}
+	return c.target.rhythm.soon
 }
 
 // count takes in an answer. The lock is held.

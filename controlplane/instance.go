@@ -162,16 +162,24 @@ func (cp *ControlPlane) findImage(ctx context.Context, name string) (compute.Ima
 	return image, err
 }
 
-func (cp *ControlPlane) admitInstance(tx *storage.Tx, _ api.Actor, old, next *api.Instance) error {
-	if next.Spec.Key != "" {
-		if _, err := keyTable.GetBy(tx, "name", next.Project+"/"+next.Spec.Key); err != nil {
-			return api.Errorf(api.NotFound, "cannot use key %q: project %q has no such key", next.Spec.Key, next.Project)
+// instanceRefs refuses keys and security groups that are not there.
+func instanceRefs(tx *storage.Tx, project string, s api.InstanceSpec) error {
+	if s.Key != "" {
+		if _, err := keyTable.GetBy(tx, "name", project+"/"+s.Key); err != nil {
+			return api.Errorf(api.NotFound, "cannot use key %q: project %q has no such key", s.Key, project)
 		}
 	}
-	for _, g := range next.Spec.SecurityGroups {
-		if _, err := groupTable.GetBy(tx, "name", next.Project+"/"+g); err != nil {
-			return api.Errorf(api.NotFound, "cannot use security group %q: project %q has no such group", g, next.Project)
+	for _, g := range s.SecurityGroups {
+		if _, err := groupTable.GetBy(tx, "name", project+"/"+g); err != nil {
+			return api.Errorf(api.NotFound, "cannot use security group %q: project %q has no such group", g, project)
 		}
+	}
+	return nil
+}
+
+func (cp *ControlPlane) admitInstance(tx *storage.Tx, _ api.Actor, old, next *api.Instance) error {
+	if err := instanceRefs(tx, next.Project, next.Spec); err != nil {
+		return err
 	}
 	if err := admitInstanceAmount(tx, old, next); err != nil {
 		return err

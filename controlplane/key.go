@@ -48,5 +48,8 @@ func (cp *ControlPlane) retireKey(tx *storage.Tx, k *api.Key) (bool, error) {
 		}
 		return nil
 	})
-	return true, err
+	if err != nil {
+		return false, err
+	}
+	return true, inTemplate(tx, "key", k.Meta, func(t api.InstanceSpec) bool { return t.Key == k.Name })
 }

@@ -24,6 +24,7 @@ func (w *world) protect(damages []storage.Damage) {
 	for _, i := range w.instances {
 		w.keepSafe(i.Meta, w.knows(i))
 	}
+	w.protectFleets()
 	for _, v := range w.volumes {
 		w.keepSafe(v.Meta, w.disks[v.ID].ID != "")
 	}

@@ -100,6 +100,9 @@ func (cp *ControlPlane) retireGroup(tx *storage.Tx, g *api.SecurityGroup) (bool,
 		}
 		return nil
 	})
+	if err == nil {
+		err = inTemplate(tx, "security group", g.Meta, func(t api.InstanceSpec) bool { return slices.Contains(t.SecurityGroups, g.Name) })
+	}
 	if err != nil {
 		return false, err
 	}

@@ -15,7 +15,7 @@ type write func(tx *storage.Tx) error
 // settle writes down what a pass has found: workloads that are there without a record, statuses that changed, deletions
 // that are complete, runs that began or ended. All of it is one commit.
 func (cp *ControlPlane) settle(w *world) error {
-	writes := slices.Concat(cp.adopt(w), cp.settleRuns(w), cp.settleTracks(w))
+	writes := slices.Concat(cp.adopt(w), cp.settleRuns(w), cp.settleTracks(w), cp.settleFleets(w))
 	for _, n := range w.networks {
 		found := w.networkStatus(n)
 		writes = append(writes, writeStatus(cp, w, networkTable, n, &found.Status, !reflect.DeepEqual(n.Status, found), func(now *api.Network) { now.Status = found }))

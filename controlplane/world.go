@@ -50,6 +50,7 @@ type world struct {
 	guests         map[string]guestState
 	health         map[string]probe
 	balancing      map[string]balancing // load balancers that listen, by id
+	loads          map[string]float64   // use of cpu of members of instance groups, in percent
 	real           bool                 // the engine really runs things
 	routes         bool
 	guestsPossible bool
@@ -153,6 +154,7 @@ func (cp *ControlPlane) look(ctx context.Context, w *world) error {
 	_, w.guestsPossible = cp.Engine.(compute.Attacher)
 	w.standing, w.used = cp.networks.members(), cp.used.all()
 	w.guests, w.health, w.trouble = cp.guests.states(), cp.health.results(), cp.loop.troubles()
+	w.loads = cp.useOfCPU(w)
 	w.planned = w.plan()
 	w.wanted = make(map[string]bool, len(w.planned))
 	for _, l := range w.planned {
