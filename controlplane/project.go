@@ -234,9 +234,9 @@ func emptyProject(tx *storage.Tx, name string) error {
 		noun string
 		any  func() (string, error)
 	}{
-		{"instance", func() (string, error) { return firstOf(tx, instanceTable, name) }},
 		{"load balancer", func() (string, error) { return firstOf(tx, balancerTable, name) }},
 		{"instance group", func() (string, error) { return firstOf(tx, fleetTable, name) }},
+		{"instance", func() (string, error) { return firstOf(tx, instanceTable, name) }},
 		{"app", func() (string, error) { return firstOf(tx, appTable, name) }},
 		{"database", func() (string, error) { return firstOf(tx, databaseTable, name) }},
 		{"function", func() (string, error) { return firstOf(tx, functionTable, name) }},
