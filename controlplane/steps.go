@@ -19,7 +19,7 @@ const (
 // take carries a step out. Every engine verb is idempotent, so a step that was cut off is simply taken again.
 func (cp *ControlPlane) take(ctx context.Context, w *world, s step) error {
 	err := cp.takeOnce(ctx, w, s)
-	if errors.Is(err, api.NotFound) && s.verb == create && s.workload.Network != "" {
+	if errors.Is(err, api.NotFound) && (s.verb == create || s.verb == start) && s.workload.Network != "" {
 		cp.networks.drop(s.workload.Network) // it may be what is missing: it is made sure of before the next try
 	}
 	return err
