@@ -1,6 +1,7 @@
 package main
 
 import (
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -255,15 +256,15 @@ func TestProjectQuota(t *testing.T) {
 	w.check(t, `name          shop
 phase         running
 network       10.130.0.0/21
-age           0s
-description   the web shop
-id            prj-1
-created       2026-01-02 03:04:05
 instances     3 of 4
 vcpu          1.25 of 2.5
 memory        1 GiB, no limit
 volumes       1, no limit
 storage       5 GiB of 100 GiB
+age           0s
+description   the web shop
+id            prj-1
+created       2026-01-02 03:04:05
 `, "project", "update", "shop", "--instances", "4", "--vcpu", "2.5", "--storage", "100GiB")
 	w.check(t, "shop\n", "project", "update", "shop", "--instances", "0", "-o", "name")
 	want := api.ProjectSpec{Description: "the web shop", Quota: api.Quota{MilliCPU: 2500, VolumeBytes: 100 << 30}}
@@ -297,18 +298,22 @@ func TestSSHSaysWhatIsInTheWay(t *testing.T) {
 	i.Spec.Private, i.Spec.Network = true, "back"
 	want(`it is private, so only network "back" reaches it; use nuage instance exec vm -- sh, or log in from an instance in that network`)
 	for _, c := range []struct {
-		rule api.Rule
-		want bool
+		rule     api.Rule
+		anywhere bool // from a laptop whose address is not known
+		here     bool // from 10.20.0.1
 	}{
-		{api.Rule{Protocol: "tcp", FromPort: 22, CIDR: "0.0.0.0/0"}, true},
-		{api.Rule{Protocol: "tcp", FromPort: 20, ToPort: 25, CIDR: "10.0.0.0/8"}, true},
-		{api.Rule{Protocol: "all", CIDR: "0.0.0.0/0"}, true},
-		{api.Rule{Protocol: "all", Group: "default"}, false},
-		{api.Rule{Protocol: "udp", FromPort: 22, CIDR: "0.0.0.0/0"}, false},
-		{api.Rule{Protocol: "tcp", FromPort: 23, ToPort: 80, CIDR: "0.0.0.0/0"}, false},
+		{api.Rule{Protocol: "tcp", FromPort: 22, CIDR: "0.0.0.0/0"}, true, true},
+		{api.Rule{Protocol: "tcp", FromPort: 20, ToPort: 25, CIDR: "10.0.0.0/8"}, true, true},
+		{api.Rule{Protocol: "tcp", FromPort: 22, CIDR: "192.168.0.0/16"}, true, false},
+		{api.Rule{Protocol: "all", CIDR: "0.0.0.0/0"}, true, true},
+		{api.Rule{Protocol: "all", Group: "default"}, false, false},
+		{api.Rule{Protocol: "udp", FromPort: 22, CIDR: "0.0.0.0/0"}, false, false},
+		{api.Rule{Protocol: "tcp", FromPort: 23, ToPort: 80, CIDR: "0.0.0.0/0"}, false, false},
 	} {
-		if got := letsLaptopIn([]api.Rule{c.rule}, 22); got != c.want {
-			t.Errorf("%s lets SSH in: %t, want %t", ruleText(c.rule), got, c.want)
+		rules := []api.Rule{c.rule}
+		anywhere, here := letsLaptopIn(rules, 22, netip.Addr{}), letsLaptopIn(rules, 22, netip.MustParseAddr("10.20.0.1"))
+		if anywhere != c.anywhere || here != c.here {
+			t.Errorf("%s lets SSH in from anywhere: %t, from the gateway: %t; want %t, %t", ruleText(c.rule), anywhere, here, c.anywhere, c.here)
 		}
 	}
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -12,16 +13,17 @@ func (c *cli) projects() kind[api.Project] {
 	return kind[api.Project]{
 		word: "project",
 		name: func(p *api.Project) string { return p.Name },
-		columns: append([]column[api.Project]{
+		columns: slices.Concat([]column[api.Project]{
 			{head: "NAME", cell: func(p api.Project) string { return p.Name }},
 			{head: "PHASE", cell: func(p api.Project) string { return string(p.Status.Phase) }},
 			{head: "NETWORK", cell: func(p api.Project) string { return p.Status.CIDR }},
+		}, quotaColumns(), []column[api.Project]{
 			{head: "AGE", cell: func(p api.Project) string { return c.age(p.CreatedAt) }},
 			{head: "DESCRIPTION", cell: func(p api.Project) string { return p.Spec.Description }},
 			{head: "REASON", cell: func(p api.Project) string { return p.Status.Reason }, detail: true},
 			{head: "ID", cell: func(p api.Project) string { return p.ID }, detail: true},
 			{head: "CREATED", cell: func(p api.Project) string { return timeText(p.CreatedAt) }, detail: true},
-		}, quotaColumns()...),
+		}),
 	}
 }
 
