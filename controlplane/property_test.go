@@ -186,7 +186,7 @@ func (s *scene) fault(a act) {
 	f := s.sim.Faults()
 	broken := []error{api.Errorf(api.Unavailable, "cannot: a test says so"), api.Errorf(api.Conflict, "cannot: a test says so"),
 		api.Errorf(api.Internal, "cannot: a test says so"), errors.New("a test says so")}[a.n]
-	verbs := []string{"create", "start", "stop", "remove", "update", "list", "network", "volume", "image", "copy", "commit"}
+	verbs := []string{"create", "start", "stop", "remove", "update", "list", "network", "volume", "copy", "image", "commit"} // "image" where a create does not see an error without a code
 	switch a.name {
 	case "fail":
 		f.Fail(verbs[(a.n+4*a.m)%len(verbs)], broken)
