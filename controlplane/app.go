@@ -397,7 +397,7 @@ func (w *world) replicaPhase(wl compute.Workload) (api.Phase, string) {
 // exitReason says why a container ended.
 func exitReason(o compute.Observed) string {
 	if o.OOMKilled {
-		return "killed for taking more memory than its size allows"
+		return "was killed for taking more memory than its size allows"
 	}
 	return fmt.Sprintf("exited with status %d", o.ExitCode)
 }
