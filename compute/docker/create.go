@@ -3,6 +3,7 @@ package docker
 import (
 	"context"
 	"slices"
+	"time"
 
 	cerrdefs "github.com/containerd/errdefs"
 	"github.com/docker/docker/api/types/container"
@@ -109,28 +110,11 @@ func (e *Engine) requireAddress(ctx context.Context, w compute.Workload) error {
 	if err := compute.CheckAddress(w.Address, prefix); err != nil {
 		return err
 	}
-	users, err := e.users(ctx, w.Network)
-	if err != nil {
-		return err
+	by, err := e.holder(ctx, w)
+	if err == nil && by != "" {
+		err = api.Errorf(api.Conflict, "cannot create %q: address %s is in use by %q", w.ID, w.Address, by)
 	}
-	for _, c := range users {
-		if id := c.Labels[compute.LabelID]; id != w.ID && hasAddress(c.NetworkSettings, w.Address) {
-			return api.Errorf(api.Conflict, "cannot create %q: address %s is in use by %q", w.ID, w.Address, id)
-		}
-	}
-	return nil
-}
-
-func hasAddress(s *container.NetworkSettingsSummary, address string) bool {
-	if s == nil {
-		return false
-	}
-	for _, n := range s.Networks {
-		if n != nil && (n.IPAddress == address || n.IPAMConfig != nil && n.IPAMConfig.IPv4Address == address) {
-			return true
-		}
-	}
-	return false
+	return err
 }
 
 // create asks the engine. done is false where somebody else was making or removing the same container.
@@ -143,10 +127,19 @@ func (e *Engine) create(ctx context.Context, w compute.Workload, img image.Inspe
 	if err != nil {
 		return false, failed(err, "create %q", w.ID)
 	}
+	e.seen.made(e.asMade(w, res.ID), time.Now())
 	for _, warning := range res.Warnings {
 		e.log.Debug("engine warns", "workload", w.ID, "warning", warning)
 	}
 	return true, nil
+}
+
+// asMade is what an inspection would tell of a container that was just made.
+func (e *Engine) asMade(w compute.Workload, id string) compute.Observed {
+	return compute.Observed{
+		ID: w.ID, Owner: w.Owner, Kind: w.Kind, Project: w.Project, Name: w.Name, Generation: w.Generation, Template: w.Template(),
+		Engine: id, Image: w.Image, State: compute.StateCreated, Address: w.Address, Limits: w.Limits, Mounts: e.mountsOf(e.mounts(w)),
+	}
 }
 
 // endpoint is how the container is in its network.

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/docker/docker/api/types/filters"
 	"github.com/docker/docker/api/types/system"
@@ -46,8 +47,11 @@ type Engine struct {
 	networks sync.Mutex // older engines make two networks of one name
 	guest    sync.Mutex // one filling of the guest volume
 	filled   string     // when the guest volume that was found whole was made
+	whole    time.Time  // when it was found so last; zero: since then it may have become unused
 	usage    usageCache
 	holds    holds
+	seen     seen
+	given    addresses
 	copies   locks // by volume, and by the id of what copies
 
 	mostLayers int // of an image before a commit squashes
@@ -91,6 +95,7 @@ func New(ctx context.Context, o Options) (*Engine, error) {
 	e := &Engine{
 		o: o, cli: cli, log: o.Logger, prefix: "nuage-" + short + "-", mostLayers: mostLayers,
 		holds: holds{by: map[string]int{}}, copies: locks{held: map[string]chan struct{}{}},
+		seen: seen{by: map[string]*memory{}}, given: addresses{by: map[string]map[string]string{}},
 	}
 	if err := e.learn(ctx); err != nil {
 		return nil, closing(cli, err)

@@ -42,6 +42,9 @@ func (e *Engine) guestMount(readOnly bool) mount.Mount {
 // before under the same name.
 const sameSecond = 2 * time.Second
 
+// guestTrust is how long a volume that was found whole is not looked at again: many machines are made at once.
+const guestTrust = time.Second
+
 // ensureGuest sees that the volume holds the whole binary. An image is needed to make a container to copy
 // through; any will do, as the container is never started.
 func (e *Engine) ensureGuest(ctx context.Context, image string) error {
@@ -50,20 +53,31 @@ func (e *Engine) ensureGuest(ctx context.Context, image string) error {
 	}
 	e.guest.Lock()
 	defer e.guest.Unlock()
+	if time.Since(e.whole) < guestTrust {
+		return nil
+	}
 	labels := map[string]string{compute.LabelCloud: sharedness, compute.LabelKind: compute.KindHelper}
 	v, err := e.cli.VolumeCreate(ctx, volume.CreateOptions{Name: e.guestVolume(), Labels: labels})
 	if err != nil {
 		return failed(err, "make the guest's volume")
 	}
 	if v.CreatedAt != "" && v.CreatedAt == e.filled && time.Since(timeOf(v.CreatedAt)) > sameSecond {
+		e.whole = time.Now()
 		return nil
 	}
 	if err := e.fillGuest(ctx, image); err != nil {
 		return err
 	}
-	e.filled = v.CreatedAt
+	e.filled, e.whole = v.CreatedAt, time.Now()
 	e.removeOldGuests(ctx)
 	return nil
+}
+
+// unused notes that the guest's volume may have lost its last user, and with that what keeps it from being removed.
+func (e *Engine) unused() {
+	e.guest.Lock()
+	defer e.guest.Unlock()
+	e.whole = time.Time{}
 }
 
 // guestCopier is the container through which the guest is copied, one a cloud: one that is there was left by a process

@@ -16,6 +16,7 @@ import (
 
 // Start starts the container. One whose network was removed and made again is put into the new one first.
 func (e *Engine) Start(ctx context.Context, id string) error {
+	defer e.seen.start(id)()
 	err := e.cli.ContainerStart(ctx, e.name(id), container.StartOptions{})
 	if err != nil && networkGone(err) {
 		if err := e.reconnect(ctx, id); err != nil {
@@ -62,6 +63,7 @@ func (e *Engine) reconnect(ctx context.Context, id string) error {
 
 // Stop sends the container's stop signal and kills after grace, in whole seconds.
 func (e *Engine) Stop(ctx context.Context, id string, grace time.Duration) error {
+	defer e.seen.change(id)
 	seconds := int(max(0, grace+time.Second-1) / time.Second)
 	err := e.cli.ContainerStop(ctx, e.name(id), container.StopOptions{Timeout: &seconds})
 	if err != nil && !cerrdefs.IsNotFound(err) {
@@ -72,9 +74,11 @@ func (e *Engine) Stop(ctx context.Context, id string, grace time.Duration) error
 
 // Remove kills and removes the container, and the volumes that its image made without a name.
 func (e *Engine) Remove(ctx context.Context, id string) error {
+	defer e.seen.change(id)
 	if err := e.started(ctx, id); err != nil {
 		return err
 	}
+	e.unused()
 	return e.remove(ctx, e.name(id), id)
 }
 
@@ -140,6 +144,7 @@ func (e *Engine) Update(ctx context.Context, id string, limits compute.Limits) e
 			return err
 		}
 	}
+	defer e.seen.change(id)
 	if _, err := e.cli.ContainerUpdate(ctx, e.name(id), container.UpdateConfig{Resources: resources(limits)}); err != nil {
 		return failed(err, "update %q", id)
 	}

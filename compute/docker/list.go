@@ -17,8 +17,9 @@ import (
 
 const inspections = 8 // at once
 
-// List inspects every container of this cloud: a listing lacks exit codes, times and limits. What copies volumes just now
-// is not shown; what a process that was killed has left of that is.
+// List inspects the containers of this cloud: a listing lacks exit codes, times and limits. What was inspected lately and is
+// listed as it was then is not asked for again. What copies volumes just now is not shown; what a process that was killed
+// has left of that is.
 func (e *Engine) List(ctx context.Context) ([]compute.Observed, error) {
 	found, err := e.containers(ctx)
 	if err != nil {
@@ -30,21 +31,12 @@ func (e *Engine) List(ctx context.Context) ([]compute.Observed, error) {
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(inspections)
 	for i, c := range found {
-		g.Go(func() error {
-			full, err := e.cli.ContainerInspect(ctx, c.ID)
-			if cerrdefs.IsNotFound(err) {
-				return nil
-			}
-			if err != nil {
-				return failed(err, "look at %q", c.Labels[compute.LabelID])
-			}
-			seen[i] = e.observed(full)
-			return nil
-		})
+		g.Go(func() (err error) { seen[i], err = e.look(ctx, c); return err })
 	}
 	if err := g.Wait(); err != nil {
 		return nil, err
 	}
+	e.seen.only(found, time.Now())
 	all := make([]compute.Observed, 0, len(seen))
 	for _, o := range seen {
 		if o != nil {
@@ -53,6 +45,25 @@ func (e *Engine) List(ctx context.Context) ([]compute.Observed, error) {
 	}
 	slices.SortFunc(all, func(a, b compute.Observed) int { return strings.Compare(a.ID, b.ID) })
 	return all, nil
+}
+
+// look says how a listed container is; nil: it is gone.
+func (e *Engine) look(ctx context.Context, c container.Summary) (*compute.Observed, error) {
+	now := time.Now()
+	is, known, epoch := e.seen.recall(c, now)
+	if known {
+		return &is, nil
+	}
+	full, err := e.cli.ContainerInspect(ctx, c.ID)
+	if cerrdefs.IsNotFound(err) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, failed(err, "look at %q", c.Labels[compute.LabelID])
+	}
+	o := e.observed(full)
+	e.seen.remember(c, *o, epoch, now)
+	return o, nil
 }
 
 func (e *Engine) observed(c container.InspectResponse) *compute.Observed {

@@ -122,6 +122,7 @@ func (e *Engine) RemoveNetwork(ctx context.Context, id string) error {
 	if len(users) > 0 {
 		return api.Errorf(api.Conflict, "cannot remove network %q: workload %q is in it", id, users[0].Labels[compute.LabelID])
 	}
+	e.given.forget(id)
 	err = e.cli.NetworkRemove(ctx, n.ID)
 	switch {
 	case err == nil, cerrdefs.IsNotFound(err):

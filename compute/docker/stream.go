@@ -42,38 +42,29 @@ func (e *Engine) Logs(ctx context.Context, id string, tail int, follow bool) (io
 
 // Attach connects to stdin and stdout of a running guest.
 func (e *Engine) Attach(ctx context.Context, id string) (io.ReadWriteCloser, error) {
-	before, err := e.attachable(ctx, id)
-	if err != nil {
-		return nil, err
-	}
-	res, err := e.cli.ContainerAttach(ctx, before.ID, container.AttachOptions{Stream: true, Stdin: true, Stdout: true})
+	res, err := e.cli.ContainerAttach(ctx, e.name(id), container.AttachOptions{Stream: true, Stdin: true, Stdout: true})
 	if err != nil {
 		return nil, failed(err, "attach to %q", id)
 	}
-	// The engine would let us wait for the next start of one that ended meanwhile.
-	after, err := e.attachable(ctx, id)
-	if err == nil && after.State.StartedAt != before.State.StartedAt {
-		err = api.Errorf(api.Conflict, "cannot attach to %q: it was started again meanwhile, try again", id)
-	}
-	if err != nil {
+	// The engine lets us wait for the next start of one that does not run.
+	if err := e.attachable(ctx, id); err != nil {
 		res.Close()
 		return nil, err
 	}
 	return &attached{conn: res.Conn, out: &frames{src: res.Reader, stdout: true}}, nil
 }
 
-func (e *Engine) attachable(ctx context.Context, id string) (container.InspectResponse, error) {
+func (e *Engine) attachable(ctx context.Context, id string) error {
 	c, err := e.cli.ContainerInspect(ctx, e.name(id))
-	if err != nil {
-		return c, failed(err, "attach to %q", id)
+	switch {
+	case err != nil:
+		return failed(err, "attach to %q", id)
+	case !c.Config.OpenStdin:
+		return api.Errorf(api.Unsupported, "cannot attach to %q: it has no guest", id)
+	case !c.State.Running:
+		return api.Errorf(api.Conflict, "cannot attach to %q: it does not run", id)
 	}
-	if !c.Config.OpenStdin {
-		return c, api.Errorf(api.Unsupported, "cannot attach to %q: it has no guest", id)
-	}
-	if !c.State.Running {
-		return c, api.Errorf(api.Conflict, "cannot attach to %q: it does not run", id)
-	}
-	return c, nil
+	return nil
 }
 
 // attached is the connection to a guest.
