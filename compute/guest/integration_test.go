@@ -106,36 +106,6 @@ func TestDenyOut(t *testing.T) {
 	}
 }
 
-func TestRootInside(t *testing.T) {
-	m := ready(t)
-	const want = `flush rules: operation not permitted
-raw socket: operation not permitted
-write memory of 1: permission denied
-open stdin of 1: permission denied
-trace 1: operation not permitted
-gain by exec: 0
-`
-	for _, way := range []string{"link", "ssh"} {
-		out, status := m.ssh("user", m.root(), "/.nuage/probe")
-		if way == "link" {
-			out, status = m.run("/.nuage/probe")
-		}
-		if out != want || status != 0 {
-			t.Errorf("by %s, status %d:\n%s\nwant:\n%s", way, status, out, want)
-		}
-	}
-	m.run("for s in $(seq 1 64); do kill -$s 1; done 2>/dev/null; /.nuage/probe signal")
-	if out, _ := m.run("echo", "alive"); out != "alive\n" {
-		t.Errorf("after all signals: %q", out)
-	}
-	if state := docker(t, "inspect", "-f", "{{.State.Running}}", m.id); state != "true" {
-		t.Errorf("running: %s", state)
-	}
-	if out, _ := m.run("ip link set lo down 2>&1; echo x > /proc/sys/net/ipv4/ip_forward"); strings.Count(out, "\n") == 0 {
-		t.Errorf("root changes the network: %q", out)
-	}
-}
-
 func TestUserData(t *testing.T) {
 	m := boot(t, machineImage, nil, "bash")
 	config := m.sshConfig()
@@ -368,5 +338,92 @@ func TestDockerDNS(t *testing.T) {
 	}
 	if out, status := m.ssh("user", m.root(), "true"); status != 0 {
 		t.Errorf("SSH: %d, %q", status, out)
+	}
+}
+
+// TestDenyIn checks that who is denied gets in by no rule, loses what it had, and still answers.
+func TestDenyIn(t *testing.T) {
+	m, other := ready(t), ready(t)
+	for _, one := range []*vm{m, other} {
+		config := one.config
+		config.Rules = append(config.Rules, link.Rule{Protocol: "tcp", FromPort: 8000, Sources: []string{"0.0.0.0/0"}})
+		one.configure(config)
+		one.run("/.nuage/probe listen :8000 hello >/dev/null 2>&1 &")
+		one.awaitOutput("ss -tlnH | grep -c :8000", "1\n")
+	}
+	ask := func(one *vm) string {
+		return "timeout 3 bash -c 'cat </dev/tcp/" + one.address + "/8000' 2>/dev/null || echo closed"
+	}
+	if out, _ := other.run(ask(m)); out != "hello\n" {
+		t.Fatalf("before: %q", out)
+	}
+	// A flow that is open: lines go there and back.
+	m.run("/.nuage/probe echo :8001 >/dev/null 2>&1 &")
+	config := m.config
+	config.Rules = append(config.Rules, link.Rule{Protocol: "tcp", FromPort: 8001, Sources: []string{"0.0.0.0/0"}})
+	m.configure(config)
+	m.awaitOutput("ss -tlnH | grep -c :8001", "1\n")
+	other.run("(exec 3<>/dev/tcp/" + m.address + "/8001; while echo tick >&3; do read -t 1 line <&3 && echo $line >> /tmp/ticks; sleep 0.1; done) >/dev/null 2>&1 &")
+	const moving = "a=$(wc -l < /tmp/ticks); sleep 0.5; [ $a = $(wc -l < /tmp/ticks) ] && echo still || echo moving"
+	other.awaitOutput(moving, "moving\n")
+	config.DenyIn = []string{other.address}
+	m.configure(config)
+	if out, _ := other.run(ask(m)); out != "closed\n" {
+		t.Errorf("denied, and let in by a rule: %q", out)
+	}
+	other.awaitOutput(moving, "still\n")
+	if out, _ := m.run(ask(other)); out != "hello\n" {
+		t.Errorf("what is opened from here: %q", out)
+	}
+	config.DenyIn = nil
+	m.configure(config)
+	if out, _ := other.run(ask(m)); out != "hello\n" {
+		t.Errorf("denied no more: %q", out)
+	}
+}
+
+// TestAllowOut checks that only what is allowed is reached, and that names and metadata are there all the same.
+func TestAllowOut(t *testing.T) {
+	needEngine(t, machineImage)
+	network := docker(t, "network", "create", "--subnet", "10.213.78.0/24", fmt.Sprintf("nuage-guest-test-out-%d", os.Getpid()))
+	t.Cleanup(func() { docker(t, "network", "rm", network) })
+	join := []string{"--network", network, "--network-alias"}
+	m, other := boot(t, machineImage, append(join, "here"), "bash"), boot(t, machineImage, append(join, "there"), "bash")
+	config := other.sshConfig()
+	config.Rules = []link.Rule{{Protocol: "tcp", Sources: []string{"0.0.0.0/0"}}}
+	other.configure(config)
+	other.booted()
+	other.run("/.nuage/probe listen :8000 hello >/dev/null 2>&1 &")
+	other.awaitOutput("ss -tlnH | grep -c :8000", "1\n")
+	config = m.described()
+	m.configure(config)
+	m.booted()
+	const ask = "timeout 3 bash -c 'cat </dev/tcp/there/8000' 2>/dev/null || echo closed"
+	cases := []struct {
+		name        string
+		allow, deny []string
+		want        string
+	}{
+		{"anywhere", nil, nil, "hello\n"},
+		{"nowhere", []string{}, nil, "closed\n"},
+		{"elsewhere", []string{"10.213.79.0/24", "fd00::/8"}, nil, "closed\n"},
+		{"the network", []string{"10.213.78.0/24"}, nil, "hello\n"},
+		{"the network but for one", []string{"10.213.78.0/24"}, []string{other.address}, "closed\n"},
+	}
+	for _, c := range cases {
+		config.AllowOut, config.DenyOut = c.allow, c.deny
+		m.configure(config)
+		if out, _ := m.run(ask); out != c.want {
+			t.Errorf("%s: %q; want %q", c.name, out, c.want)
+		}
+		if out, _ := m.run("getent hosts there | tr -s ' '"); out != other.address+" there\n" {
+			t.Errorf("%s: names: %q", c.name, out)
+		}
+		if out, _ := m.run(imds + "get meta-data/instance-id"); out != "i-0123456789abcdef\n" {
+			t.Errorf("%s: metadata: %q", c.name, out)
+		}
+		if out, _ := m.ssh("user", m.root(), "echo in"); out != "in\n" {
+			t.Errorf("%s: SSH: %q", c.name, out)
+		}
 	}
 }

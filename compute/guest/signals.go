@@ -128,10 +128,18 @@ func fromOutside(code, sender int32) bool {
 	return code == siUser && sender == 0
 }
 
-// protect keeps everybody else out of this process's memory and files.
+// stranger is a saved group that nothing inside has.
+const stranger = 65533
+
+// protect keeps everybody else out of this process's memory and files, and from setting limits on it: that is let to
+// whoever has the very same ids, so that a limit on processor time would end PID 1. A program it starts has no saved group
+// of its own: the kernel drops it.
 func protect() error {
 	if err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err != nil {
 		return fmt.Errorf("cannot protect its memory: %w", err)
+	}
+	if err := syscall.Setresgid(-1, -1, stranger); err != nil {
+		return fmt.Errorf("cannot protect its limits: %w", err)
 	}
 	return nil
 }
