@@ -119,6 +119,19 @@ func (cp *ControlPlane) rebase(ctx context.Context, w *world, s step) error {
 	return cp.Engine.Remove(ctx, l.ID)
 }
 
+// lostRoot has an instance made from what its spec names where the image of its root disk was removed from outside.
+func (cp *ControlPlane) lostRoot(ctx context.Context, w *world, id string, why error) error {
+	tag := w.machines[id].Image
+	engine, ok := cp.Engine.(compute.Images)
+	if !ok || tag == "" || !errors.Is(why, api.NotFound) {
+		return nil
+	}
+	if _, err := engine.Image(ctx, tag, 0); !errors.Is(err, api.NotFound) {
+		return nil // something else is missing
+	}
+	return cp.setMachine(id, func(m *machine) { m.Image, m.Rebase = "", "" })
+}
+
 // setMachine changes what is known of an instance that is to stay. NotFound: it is not.
 func (cp *ControlPlane) setMachine(id string, change func(*machine)) error {
 	return cp.Store.Update(func(tx *storage.Tx) error {

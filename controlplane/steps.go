@@ -54,7 +54,7 @@ func (cp *ControlPlane) bringUp(ctx context.Context, w *world, l compute.Workloa
 		return err
 	}
 	if err := cp.Engine.Create(ctx, l); err != nil {
-		return err
+		return errors.Join(err, cp.lostRoot(ctx, w, l.ID, err))
 	}
 	if l.Running {
 		if err := cp.Engine.Start(ctx, l.ID); err != nil {
