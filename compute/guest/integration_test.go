@@ -262,27 +262,83 @@ func TestServiceEndsAndTheMachineGoesOn(t *testing.T) {
 	}
 }
 
-// TestAnyImage boots images that have next to nothing.
+// TestAnyImage boots images that have next to nothing: one with busybox only, and one with a single program and no shell.
 func TestAnyImage(t *testing.T) {
-	images := map[string]struct{ command, output string }{
-		"nuage/tiny:1": {"echo $0 $HOME; id -u", "sh /root\n0\n"},
-		"scratch":      {"/hello", "hello\n"},
+	images := map[string]struct{ command, output, none string }{
+		"nuage/tiny:1": {"echo $0 $HOME; id -u", "sh /root\n0\n", "sh: nonesuch: not found\n"},
+		"scratch":      {"/hello", "hello\n", "nuage-guest: cannot run \"nonesuch\": not found\n"},
 	}
 	for name, c := range images {
 		t.Run(name, func(t *testing.T) {
+			service := "/bin/sh -c echo"
 			if name == "scratch" {
-				name = scratchImage(t)
+				name, service = scratchImage(t), "/hello"
 			}
-			m := boot(t, name, nil, "/none")
-			m.configure(m.sshConfig())
+			m := boot(t, name, nil, strings.Fields(service)...)
+			config := m.sshConfig()
+			config.MachineID = strings.Repeat("0a", 16)
+			m.configure(config)
 			m.booted()
-			if out, status := m.run(c.command); out != c.output || status != 0 {
-				t.Errorf("exec: %q, %d", out, status)
+			m.awaitLog("has ended with status 0; the machine goes on")
+			for _, way := range []string{"exec", "ssh"} {
+				run := func(line string) (string, int) {
+					if way == "exec" {
+						return m.run(line)
+					}
+					return m.ssh("user", m.root(), line)
+				}
+				if out, status := run(c.command); out != c.output || status != 0 {
+					t.Errorf("%s: %q, %d", way, out, status)
+				}
+				if out, status := run("nonesuch"); out != c.none || status != 127 {
+					t.Errorf("%s of what is not there: %q, %d", way, out, status)
+				}
 			}
-			if out, status := m.ssh("user", m.root(), c.command); out != c.output || status != 0 {
-				t.Errorf("ssh: %q, %d", out, status)
-			}
+			m.copies()
 		})
+	}
+	t.Run("no shell", func(t *testing.T) {
+		m := boot(t, scratchImage(t), nil, "/hello")
+		m.configure(m.sshConfig())
+		m.booted()
+		m.awaitLog("hello: hello\n")
+		if out, status := m.ssh("user", "-T", m.root()); out != "nuage-guest: cannot start a shell: the image has none; name a command\n" || status != 127 {
+			t.Errorf("a login: %q, %d", out, status)
+		}
+	})
+}
+
+// copies sends a file there and back; the SFTP server is the guest's own.
+func (m *vm) copies() {
+	m.t.Helper()
+	local := filepath.Join(m.t.TempDir(), "local")
+	if err := os.WriteFile(local, []byte("text"), 0o600); err != nil {
+		m.t.Fatal(err)
+	}
+	for _, args := range [][]string{{local, m.root() + ":/there"}, {m.root() + ":/there", local + ".back"}} {
+		if out, status := m.client("scp", append(m.options("user"), args...)...); status != 0 {
+			m.t.Errorf("scp %q: %d\n%s", args, status, out)
+		}
+	}
+	if got, err := os.ReadFile(local + ".back"); string(got) != "text" || err != nil {
+		m.t.Errorf("scp brought back %q, %v", got, err)
+	}
+}
+
+// TestMachineID boots a machine whose image has another id, or something else in its place.
+func TestMachineID(t *testing.T) {
+	m := ready(t)
+	for _, before := range []string{"echo 0123 > /etc/machine-id", "rm /etc/machine-id; mkfifo /etc/machine-id", "ln -sf /etc/hosts /etc/machine-id", "true"} {
+		m.run(before)
+		docker(t, "restart", "-t", "10", m.id)
+		m.dial()
+		config := m.config
+		config.MachineID = strings.Repeat("0a", 16)
+		m.configure(config)
+		m.booted()
+		if out, _ := m.run("cat /etc/machine-id; stat -c '%F %a' /etc/machine-id"); out != strings.Repeat("0a", 16)+"\nregular file 444\n" {
+			t.Errorf("after %q: %q", before, out)
+		}
 	}
 }
 

@@ -171,13 +171,16 @@ func (s *sshServer) newServer(hostKey gossh.Signer) *ssh.Server {
 	}
 }
 
-// config makes the library tell when a client has authenticated; to answer for a key is not yet that.
+// config makes the library tell when a client has authenticated (to answer for a key is not yet that), and take no SHA-1.
 func (s *sshServer) config(ctx ssh.Context) *gossh.ServerConfig {
-	return &gossh.ServerConfig{AuthLogCallback: func(_ gossh.ConnMetadata, _ string, err error) {
-		if err == nil {
-			s.opened(ctx)
-		}
-	}}
+	return &gossh.ServerConfig{
+		PublicKeyAuthAlgorithms: gossh.SupportedAlgorithms().PublicKeyAuths,
+		AuthLogCallback: func(_ gossh.ConnMetadata, _ string, err error) {
+			if err == nil {
+				s.opened(ctx)
+			}
+		},
+	}
 }
 
 // Keys of values in a connection's context.

@@ -5,6 +5,7 @@ package guest_test
 import (
 	"bytes"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"os/exec"
@@ -13,6 +14,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/creack/pty"
 
 	"nuage/compute/guest/link"
 )
@@ -109,8 +112,120 @@ func TestSSHFiles(t *testing.T) {
 	if out, status := m.client("sftp", append(m.options("user"), "-q", "-b", batch, m.root())...); status != 0 || !strings.Contains(out, "d/y") {
 		t.Errorf("sftp: %d\n%s", status, out)
 	}
+	if out, status := m.client("sftp", append(m.options("user"), "-q", m.root()+":/root/d/y", back+".sftp")...); status != 0 {
+		t.Errorf("sftp from the machine: %d\n%s", status, out)
+	}
+	if got, err := os.ReadFile(back + ".sftp"); err != nil || !bytes.Equal(got, sent) {
+		t.Errorf("sftp brought back %d bytes, %v", len(got), err)
+	}
 	if out, status := m.client("sftp", append(m.options("user"), "-q", m.root()+":/proc/1/mem", back)...); status == 0 {
 		t.Errorf("sftp reads the memory of PID 1: %s", out)
+	}
+}
+
+// TestSCPOfOld copies by the protocol before SFTP, which needs scp on both sides: the machine gets the host's, with what it is
+// linked to.
+func TestSCPOfOld(t *testing.T) {
+	m := ready(t)
+	scp, err := exec.LookPath("scp")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if out, status := m.client("scp", append(m.options("user"), scp, m.root()+":/usr/bin/scp")...); status != 0 {
+		t.Fatalf("scp to the machine: %d\n%s", status, out)
+	}
+	if out, status := m.run("chmod 755 /usr/bin/scp; ldd /usr/bin/scp | grep 'not found'"); status == 0 {
+		t.Skipf("SKIPPED: the host's scp does not run in the machine: %s", out)
+	}
+	tree := filepath.Join(t.TempDir(), "tree")
+	if err := os.MkdirAll(filepath.Join(tree, "d"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(tree, "d", "f"), []byte("text"), 0o640); err != nil {
+		t.Fatal(err)
+	}
+	if out, status := m.client("scp", append(m.options("user"), "-O", "-rp", tree, m.root()+":")...); status != 0 {
+		t.Fatalf("scp -O to the machine: %d\n%s", status, out)
+	}
+	if out, _ := m.run("stat -c '%a %s' /root/tree/d/f"); out != "640 4\n" {
+		t.Errorf("after scp -O: %q", out)
+	}
+	back := filepath.Join(t.TempDir(), "back")
+	if out, status := m.client("scp", append(m.options("user"), "-O", "-rp", m.root()+":tree", back)...); status != 0 {
+		t.Fatalf("scp -O from the machine: %d\n%s", status, out)
+	}
+	if got, err := os.ReadFile(filepath.Join(back, "d", "f")); string(got) != "text" || err != nil {
+		t.Errorf("scp -O brought back %q, %v", got, err)
+	}
+}
+
+// TestSSHWindow has a client in a terminal whose size changes.
+func TestSSHWindow(t *testing.T) {
+	m := ready(t)
+	cmd := exec.CommandContext(within(t, time.Minute), "ssh", append(m.options("user"), "-tt", m.root())...)
+	terminal, err := pty.StartWithSize(cmd, &pty.Winsize{Rows: 20, Cols: 70})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer terminal.Close()
+	seen := &syncBuffer{}
+	go io.Copy(seen, terminal) // ends with the terminal
+	expect := func(text string) {
+		t.Helper()
+		ctx := within(t, 20*time.Second)
+		for !strings.Contains(seen.String(), text) {
+			select {
+			case <-time.After(20 * time.Millisecond):
+			case <-ctx.Done():
+				t.Fatalf("never saw %q in %q", text, seen.String())
+			}
+		}
+	}
+	io.WriteString(terminal, "trap 'echo now $(stty size)' WINCH; echo was $(stty size)\n")
+	expect("was 20 70\r\n")
+	if err := pty.Setsize(terminal, &pty.Winsize{Rows: 41, Cols: 132}); err != nil {
+		t.Fatal(err)
+	}
+	io.WriteString(terminal, "\n") // bash runs a trap after the line it reads
+	expect("now 41 132\r\n")
+	io.WriteString(terminal, "exit 6\n")
+	if err := cmd.Wait(); cmd.ProcessState.ExitCode() != 6 {
+		t.Errorf("the shell ended with %v", err)
+	}
+}
+
+// TestSSHAuthentication checks what is offered and what is taken: no passwords, and of RSA no SHA-1.
+func TestSSHAuthentication(t *testing.T) {
+	m := ready(t)
+	denied := m.root() + ": Permission denied (publickey).\r\n"
+	cases := []struct {
+		name, key string
+		options   []string
+		output    string
+		status    int
+	}{
+		{"password", "stranger", []string{"-o", "PreferredAuthentications=password,keyboard-interactive,none"}, denied, 255},
+		{"RSA with SHA-512", "rsa", []string{"-o", "PubkeyAcceptedAlgorithms=rsa-sha2-512"}, "in\n", 0},
+		{"RSA with SHA-256", "rsa", []string{"-o", "PubkeyAcceptedAlgorithms=rsa-sha2-256"}, "in\n", 0},
+		{"RSA with SHA-1", "rsa", []string{"-o", "PubkeyAcceptedAlgorithms=ssh-rsa"}, denied, 255},
+		{"Ed25519", "user", []string{"-o", "PubkeyAcceptedAlgorithms=ssh-ed25519"}, "in\n", 0},
+	}
+	for _, c := range cases {
+		if out, status := m.ssh(c.key, append(c.options, m.root(), "echo in")...); out != c.output || status != c.status {
+			t.Errorf("%s: %q, %d; want %q, %d", c.name, out, status, c.output, c.status)
+		}
+	}
+}
+
+// TestHostKeyStays stops and starts a machine: the client knows it again.
+func TestHostKeyStays(t *testing.T) {
+	m := ready(t)
+	docker(t, "restart", "-t", "10", m.id)
+	m.dial()
+	m.configure(m.config)
+	m.booted()
+	if out, status := m.ssh("user", m.root(), "echo known"); out != "known\n" || status != 0 {
+		t.Errorf("after a restart: %q, %d", out, status)
 	}
 }
 
