@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -267,7 +268,7 @@ func TestMeteringByAFasterClock(t *testing.T) {
 // TestMeteringIsExact: whatever happens while the loop hears of it, what is metered of a workload is the time it ran, to
 // the millisecond.
 func TestMeteringIsExact(t *testing.T) {
-	acts := []string{"instance", "instance", "stop", "start", "reboot", "resize", "delete-instance", "app", "scale", "scale", "scale-zero",
+	acts := []string{"instance", "instance", "stop", "start", "reboot", "resize", "delete-instance", "reclaim", "app", "scale", "scale", "scale-zero",
 		"database", "resize-database", "crash", "crash", "vanish", "dead", "restart", "kill", "sleep", "sleep", "sleep", "sleep-long"}
 	rapid.Check(t, func(rt *rapid.T) {
 		life := history(acts...).Draw(rt, "life")
@@ -283,7 +284,13 @@ func meteredExactly(s *scene) error {
 		return err
 	}
 	var errs []error
-	for id := range w.by.owners {
+	ids := slices.Collect(maps.Keys(w.by.owners))
+	for _, id := range s.truth.workloads() { // machines that are gone have been metered to their end
+		if _, there := w.by.owners[id]; !there && strings.HasPrefix(id, "i-") {
+			ids = append(ids, id)
+		}
+	}
+	for _, id := range ids {
 		want := time.Duration(0)
 		for _, known := range s.truth.workloads() {
 			if known == id || strings.HasPrefix(known, id+"-r") {
@@ -298,10 +305,10 @@ func meteredExactly(s *scene) error {
 				got[u.Service] += time.Duration(u.Quantity) * time.Millisecond
 			}
 		}
-		address, public := got["networks"], slices.ContainsFunc(w.instances, func(i api.Instance) bool { return i.ID == id && !i.Spec.Private })
+		at, address := slices.IndexFunc(w.instances, func(i api.Instance) bool { return i.ID == id }), got["networks"]
 		delete(got, "networks")
 		for _, sum := range got {
-			if sum != want || public && address != want || !public && address != 0 {
+			if sum != want || address != want && address != 0 || at >= 0 && !w.instances[at].Spec.Private && address != want {
 				errs = append(errs, fmt.Errorf("%s ran %s, metered are %s and its address for %s: %+v", id, want, sum, address, all))
 			}
 		}

@@ -39,7 +39,7 @@ func history(names ...string) *rapid.Generator[[]act] {
 	return rapid.SliceOfN(one, 1, 40)
 }
 
-var userActs = []string{"instance", "instance", "stop", "start", "reboot", "resize", "delete-instance",
+var userActs = []string{"instance", "instance", "stop", "start", "reboot", "resize", "delete-instance", "reclaim",
 	"app", "app", "configure", "configure", "scale", "scale-zero", "rollback", "delete-app",
 	"database", "resize-database", "delete-database", "project", "delete-project",
 	"volume", "volume", "write", "attach", "attach", "detach", "grow", "delete-volume", "snapshot", "restore", "delete-snapshot",
@@ -236,6 +236,8 @@ func (s *scene) user(a act) error {
 			i.Spec.Type = sizes[a.m]
 			_, err = s.cloud.Instances.Update(ctx, project, name, i.Spec, 0)
 		}
+	case "reclaim":
+		_, err = s.cloud.Instances.Reclaim(ctx, project, name, time.Duration(a.m)*7*time.Second)
 	case "delete-instance":
 		err = s.cloud.Instances.Delete(ctx, project, name, 0)
 	case "database":
@@ -315,6 +317,8 @@ func (s *scene) machine(a act, size string) api.InstanceSpec {
 		spec.Volumes = []api.VolumeMount{{Volume: other, Path: "/data"}}
 	case 4:
 		spec.Image, spec.Private = other, true
+	case 5:
+		spec.Spot = true
 	}
 	return spec
 }
