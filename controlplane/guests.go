@@ -122,7 +122,7 @@ func (cp *ControlPlane) guestConfig(w *world, i api.Instance, deny []string) (li
 	if err != nil {
 		return link.Config{}, err
 	}
-	c := link.Config{InstanceID: i.ID, Hostname: i.Name, HostKey: string(private), Rules: w.firewall(i), DenyOut: deny,
+	c := link.Config{InstanceID: i.ID, Hostname: orElse(m.Hostname, i.Name), HostKey: string(private), Rules: w.firewall(i), DenyOut: deny,
 		MachineID: machineID(i.ID), UserData: i.Spec.UserData, RunUserData: m.UserData == "pending", Env: maps.Clone(i.Spec.Env), Metadata: w.metadata(i)}
 	cidr := w.rangeOf(i)
 	if w.by.networks[w.networkOf(i)].Spec.NoNAT {

@@ -204,12 +204,25 @@ func (cp *ControlPlane) addMachine(tx *storage.Tx, i *api.Instance) error {
 		return err
 	}
 	sealed := cp.Sealer.Seal(private, i.ID+"/hostkey")
-	m := machine{ID: i.ID, Project: i.Project, Network: network, Host: host, HostKey: sealed, HostKeyLine: line, UserData: "none"}
+	m := machine{ID: i.ID, Project: i.Project, Network: network, Host: host, HostKey: sealed, HostKeyLine: line, UserData: "none", Hostname: hostnameIn(i.Spec.UserData)}
 	if i.Spec.UserData != "" {
 		m.UserData = "pending"
 	}
 	i.Status.UserData = "none"
 	return machineTable.Insert(tx, m)
+}
+
+// hostnameIn is what a cloud-config calls its machine, "" where it does not: only the engine can name a machine, when it
+// makes it.
+func hostnameIn(userData string) string {
+	if !cloudconfig.Is(userData) {
+		return ""
+	}
+	c, err := cloudconfig.Parse([]byte(userData))
+	if err != nil {
+		return "" // refused before
+	}
+	return c.Hostname
 }
 
 // place gives a new instance a number in its network. network is as machines have it: "" for the default one.
@@ -258,7 +271,7 @@ func (w *world) planInstance(i api.Instance) []compute.Workload {
 	}
 	return []compute.Workload{{
 		ID: i.ID, Owner: i.ID, Kind: compute.KindInstance, Project: i.Project, Name: i.Name, Generation: i.Generation,
-		Image: w.imageOf(i), Mounts: w.planMounts(i), Env: i.Spec.Env, Hostname: i.Name, Aliases: []string{i.Name},
+		Image: w.imageOf(i), Mounts: w.planMounts(i), Env: i.Spec.Env, Hostname: orElse(w.machines[i.ID].Hostname, i.Name), Aliases: []string{i.Name},
 		Network: w.networkOf(i), Address: w.address(i), Ports: []int{22}, Guest: compute.GuestMachine, Privileges: true,
 		Limits:  compute.Limits{MilliCPU: size.MilliCPU, MemoryBytes: size.MemoryBytes, Pids: 2048},
 		Running: !i.Spec.Stopped,

@@ -12,14 +12,15 @@ import (
 type machine struct {
 	ID          string `json:"id"`
 	Project     string `json:"project"`
-	Network     string `json:"network,omitempty"` // id of its network; "": the project's own
-	Host        int    `json:"host"`              // number of the address within its network's range
-	HostKey     []byte `json:"hostKey"`           // sealed PEM
-	HostKeyLine string `json:"hostKeyLine"`       // public half
-	UserData    string `json:"userData"`          // none, pending, done, failed
-	Exit        int    `json:"exit"`              // of user data
-	Note        string `json:"note,omitempty"`    // what of user data failed, in words
-	Boot        int64  `json:"boot"`              // reboots done
+	Network     string `json:"network,omitempty"`  // id of its network; "": the project's own
+	Host        int    `json:"host"`               // number of the address within its network's range
+	HostKey     []byte `json:"hostKey"`            // sealed PEM
+	HostKeyLine string `json:"hostKeyLine"`        // public half
+	UserData    string `json:"userData"`           // none, pending, done, failed
+	Exit        int    `json:"exit"`               // of user data
+	Note        string `json:"note,omitempty"`     // what of user data failed, in words
+	Boot        int64  `json:"boot"`               // reboots done
+	Hostname    string `json:"hostname,omitempty"` // what its cloud-config calls it; "": its name
 
 	Image   string     `json:"image,omitempty"`   // what the engine makes it of now: its root disk as committed last; "": what the spec names
 	Commits []string   `json:"commits,omitempty"` // tags of its root disk, written down before they are made; all but Image are to be removed
