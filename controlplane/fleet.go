@@ -71,7 +71,8 @@ func (f fleet) plan(now time.Time) []action {
 		out = append(out, action{verb: fleetScale, desired: desired, reason: fmt.Sprintf("%s: %d to %d", reason, f.group.Status.Desired, desired)})
 	}
 	kept, retired := f.retire(now, desired)
-	return append(append(out, retired...), additions(kept, desired)...)
+	quiet := len(kept) == len(f.members)
+	return append(append(out, retired...), additions(kept, desired, quiet)...)
 }
 
 // removals deletes the retired members that are empty, or have had their time.
@@ -217,12 +218,12 @@ func surplus(live []member, desired int) (m member, reason string, ok bool) {
 	return m, reason, true
 }
 
-// additions makes the members that are missing, and one more where a member of an earlier template is to be replaced by it
-// and all of the present one are healthy.
-func additions(kept []member, desired int) []action {
+// additions makes the members that are missing, and one more where it is to replace a member of an earlier template: all of the
+// present one are healthy by then, and it is quiet, which is to say that none leaves.
+func additions(kept []member, desired int, quiet bool) []action {
 	reason := fmt.Sprintf("%d of %d members are there", len(kept), desired)
 	want := desired
-	if stale := countStale(kept); stale > 0 && len(kept) == desired && currentHealthy(kept) {
+	if stale := countStale(kept); stale > 0 && quiet && len(kept) == desired && currentHealthy(kept) {
 		want++
 		reason = fmt.Sprintf("%d of %d members are made from an earlier template", stale, len(kept))
 	}
