@@ -62,12 +62,12 @@ func (cp *ControlPlane) bringUp(ctx context.Context, w *world, l compute.Workloa
 		}
 	}
 	made, known := w.tracks[l.ID]
-	if !known || !w.real { // the simulator begins empty each time
-		return cp.placed(w, l)
-	}
 	m := w.machines[l.ID]
-	if m.Rebase != "" {
+	switch {
+	case known && m.Rebase != "":
 		return cp.rebased(w, l, made, m.Rebase)
+	case !known || !w.real: // the simulator begins empty each time
+		return cp.placed(w, l)
 	}
 	return cp.broughtBack(w, l, made, "recreate", "its container was removed from outside; made again "+remainder(l.Kind, m))
 }
