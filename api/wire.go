@@ -1,5 +1,7 @@
 package api
 
+import "encoding/json"
+
 // Problem is the document every failed request of the HTTP API answers with: RFC 9457 with the member code.
 type Problem struct {
 	Title     string          `json:"title" doc:"the status in words"`
@@ -33,6 +35,13 @@ const (
 	HeaderLogType        = "Nuage-Log-Type"        // of a request: tail asks for Nuage-Log
 	MaxWaitSeconds       = 120                     // the longest ?wait=
 )
+
+// Change is the data of an event of a watch: of added and changed the object as it is, of removed as it was last.
+type Change struct {
+	Noun   string          `json:"noun" doc:"plural as in paths"`
+	Name   string          `json:"name"`
+	Object json.RawMessage `json:"object"`
+}
 
 // An exec is a WebSocket. The client's first message is a text: the Command as JSON. All others are binary and begin
 // with a byte that names their channel.

@@ -147,6 +147,9 @@ func (cp *ControlPlane) committed(c storage.Change) {
 // billingNow is the present in billing time.
 func (cp *ControlPlane) billingNow() time.Time { return cp.clock.Now(cp.Now()) }
 
+// Changed returns a channel that is closed when something of the cloud has changed next.
+func (cp *ControlPlane) Changed() <-chan struct{} { return cp.changes.next() }
+
 // broadcast wakes everybody who waits for the next change.
 type broadcast struct {
 	mu sync.Mutex

@@ -20,12 +20,13 @@ import (
 type Options struct {
 	Cloud      api.Cloud
 	Logger     *slog.Logger
-	Registerer prometheus.Registerer // takes the metrics nuage_http_*
-	Gatherer   prometheus.Gatherer   // what /metrics shows
-	Ready      func() error          // nil: the cloud serves; else why it does not yet
-	Version    string                // of the program, for the description of the API
-	Hosts      []string              // names in the Host header that are accepted besides loopback ones, without port
-	MaxBody    int64                 // most bytes of a JSON body; 0: 6 MiB
+	Registerer prometheus.Registerer  // takes the metrics nuage_http_*
+	Gatherer   prometheus.Gatherer    // what /metrics shows
+	Ready      func() error           // nil: the cloud serves; else why it does not yet
+	Changed    func() <-chan struct{} // a channel that is closed when something of the cloud changes next; nil: one a second
+	Version    string                 // of the program, for the description of the API
+	Hosts      []string               // names in the Host header that are accepted besides loopback ones, without port
+	MaxBody    int64                  // most bytes of a JSON body; 0: 6 MiB
 }
 
 // New returns the handler of the control address.

@@ -54,6 +54,7 @@ func (f *face) routes() []route {
 		resourceRoutes(noun{"triggers", "trigger"}, c.Triggers, api.TriggerSpec{Function: "hello", HTTP: true}),
 		f.sourceRoutes(),
 		f.streamRoutes(),
+		f.watchRoutes(),
 		f.ledgerRoutes(),
 		f.comparisonRoutes(),
 	)

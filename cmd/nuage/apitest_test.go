@@ -46,7 +46,7 @@ func conformanceCloud(t *testing.T) (url, token string) {
 	if err := c.openPlane(ctx, cancel); err != nil {
 		t.Fatal(err)
 	}
-	face, err := rest.New(rest.Options{Cloud: c.plane.Cloud(), Logger: c.conf.Log, Registerer: c.registry, Gatherer: c.registry, Ready: c.plane.Ready, Version: "test"})
+	face, err := rest.New(rest.Options{Cloud: c.plane.Cloud(), Logger: c.conf.Log, Registerer: c.registry, Gatherer: c.registry, Ready: c.plane.Ready, Changed: c.plane.Changed, Version: "test"})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -256,7 +256,7 @@ func (c *cloud) socketDir() string {
 
 // run serves both addresses and converges until ctx ends.
 func (c *cloud) run(ctx context.Context, shutdown func()) error {
-	face, err := rest.New(rest.Options{Cloud: c.plane.Cloud(), Logger: c.conf.Log, Registerer: c.registry, Gatherer: c.registry, Ready: c.plane.Ready, Version: version()})
+	face, err := rest.New(rest.Options{Cloud: c.plane.Cloud(), Logger: c.conf.Log, Registerer: c.registry, Gatherer: c.registry, Ready: c.plane.Ready, Changed: c.plane.Changed, Version: version()})
 	if err != nil {
 		return err
 	}
