@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"maps"
 	"net"
+	"net/netip"
 	"reflect"
 	"slices"
 	"sync"
@@ -93,15 +94,19 @@ func (g *guests) sync(ctx context.Context, w *world) {
 	}
 }
 
-// denied are the addresses of the laptop, those that networks will have in a moment too: what listens there is out of
-// reach for guests.
+// denied are the addresses at which the laptop hears, in networks too that will be there in a moment: what listens there
+// is out of reach for guests. Broadcasts and multicasts reach it without its address being named.
 func denied(w *world) []string {
-	all := append(hostAddresses(), w.gateways()...)
+	all := append(hostAddresses(), "224.0.0.0/4", "255.255.255.255")
+	all = append(all, w.gateways()...)
+	for _, n := range w.planNetworks() {
+		all = append(all, everybody(n.CIDR)...)
+	}
 	slices.Sort(all)
 	return slices.Compact(all)
 }
 
-// hostAddresses are the laptop's own addresses as they are now.
+// hostAddresses are the laptop's own addresses as they are now, and those of everybody around it.
 func hostAddresses() []string {
 	addrs, err := net.InterfaceAddrs()
 	if err != nil {
@@ -110,10 +115,20 @@ func hostAddresses() []string {
 	var out []string
 	for _, a := range addrs {
 		if n, ok := a.(*net.IPNet); ok && !n.IP.IsLoopback() && n.IP.To4() != nil {
-			out = append(out, n.IP.String())
+			out = append(append(out, n.IP.String()), everybody(n.String())...)
 		}
 	}
 	return out
+}
+
+// everybody are the first and the last address of a range, at which all in it hear.
+func everybody(cidr string) []string {
+	p, err := netip.ParsePrefix(cidr)
+	if err != nil {
+		return nil
+	}
+	first := p.Masked().String()
+	return []string{hostAddress(first, 0), hostAddress(first, 1<<(32-p.Bits())-1)}
 }
 
 func (cp *ControlPlane) guestConfig(w *world, i api.Instance, deny []string) (link.Config, error) {
@@ -406,7 +421,7 @@ func (g *guests) heard(ctx context.Context, one *guest, client *link.Client, e l
 			if err := killedForMemory(tx, one.id, e.Time); err != nil {
 				return err
 			}
-			return g.cp.record(tx, platform("guest"), "instance", &one.meta, "oom", fmt.Sprintf("the kernel killed %d processes for want of memory", e.Status))
+			return g.cp.record(tx, platform("guest"), "instance", &one.meta, "oom", "the kernel killed "+processesText(e.Status)+" for want of memory")
 		}
 		return nil
 	})

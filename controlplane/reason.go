@@ -69,9 +69,12 @@ func killedText(kills int, last *time.Time, name string) string {
 	if last != nil {
 		at = ", last at " + clockText(*last)
 	}
-	what := "1 process"
-	if kills != 1 {
-		what = fmt.Sprintf("%d processes", kills)
+	return fmt.Sprintf("the kernel killed %s for want of memory%s; a larger type has more (nuage instance resize %s --type T)", processesText(kills), at, name)
+}
+
+func processesText(n int) string {
+	if n == 1 {
+		return "1 process"
 	}
-	return fmt.Sprintf("the kernel killed %s for want of memory%s; a larger type has more (nuage instance resize %s --type T)", what, at, name)
+	return fmt.Sprintf("%d processes", n)
 }
