@@ -81,9 +81,6 @@ func (g *Guest) run(stdin io.Reader, stdout io.Writer) int {
 	go g.procs.reap()
 	go watchOOM(ctx, cgroupRoot, g.oom)
 	g.loadFirewall(policy{})
-	if err := g.serveMetadata(); err != nil {
-		g.console.printf("metadata: %v", err)
-	}
 	go func() {
 		if err := link.Serve(ctx, stdin, stdout, g); err != nil {
 			g.console.printf("control channel: %v", err)
@@ -91,6 +88,9 @@ func (g *Guest) run(stdin io.Reader, stdout io.Writer) int {
 		}
 		g.console.printf("control channel: stdin has ended")
 	}()
+	if err := g.serveMetadata(); err != nil { // before anything of the customer's runs, and while the host says hello
+		g.console.printf("metadata: %v", err)
+	}
 	go g.bringUp(ctx)
 	g.console.printf("stopping: %s", <-stops)
 	g.ssh.close()

@@ -483,3 +483,16 @@ func TestAllowOut(t *testing.T) {
 		}
 	}
 }
+
+// TestOutOfMemory has a process take more than the machine has: it is killed, the machine goes on and counts it.
+func TestOutOfMemory(t *testing.T) {
+	m := boot(t, machineImage, []string{"--memory", "96m", "--memory-swap", "96m"}, "bash")
+	m.configure(m.sshConfig())
+	m.booted()
+	if out, status := m.run("/usr/bin/perl", "-e", "$x = 'x' x (1 << 30)"); status != 137 {
+		t.Errorf("what takes too much ends with %d, %q", status, out)
+	}
+	if s := m.await("the count", func(s link.State) bool { return s.OOMKills > 0 }); s.OOMKills != 1 {
+		t.Errorf("%d killed", s.OOMKills)
+	}
+}
