@@ -163,7 +163,8 @@ func TestWhatGuestsAreToldOfNetworks(t *testing.T) {
 		}
 		w, err := p.read()
 		must(t, err)
-		for _, gateway := range []string{"10.20.0.1", hostAddress(w.projects["default"].Status.CIDR, 1), hostAddress(w.projects["lab"].Status.CIDR, 1)} {
+		for _, gateway := range []string{"10.20.0.1", hostAddress(w.projects["default"].Status.CIDR, 1), hostAddress(w.projects["lab"].Status.CIDR, 1),
+			"10.20.0.255", "255.255.255.255", "224.0.0.0/4"} {
 			if !slices.Contains(deny, gateway) {
 				t.Errorf("%s is not among what is denied: %v", gateway, deny)
 			}
