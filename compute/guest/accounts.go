@@ -48,10 +48,9 @@ func (p *provision) addUsers() (string, error) {
 
 // addUser makes an account, or leaves the one of that name; groups and rules for sudo it gets in any case.
 func (p *provision) addUser(u cloudconfig.User) error {
-	a, found := users{p.root}.find(func(name, _ string) bool { return name == u.Name })
-	if !found {
-		var err error
-		if a, err = p.newAccount(u); err != nil {
+	if _, found := (users{p.root}).find(func(name, _ string) bool { return name == u.Name }); !found {
+		a, err := p.newAccount(u)
+		if err != nil {
 			return err
 		}
 		if err := p.makeHome(u, a); err != nil {

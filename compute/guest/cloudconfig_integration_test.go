@@ -58,6 +58,17 @@ func TestCloudConfig(t *testing.T) {
 			if out, status := m.ssh("stranger", "-tt", "ann@"+m.address, "test -O $(tty) && echo own"); out != "own\r\n" || status != 0 {
 				t.Errorf("ann's terminal: %q, %d", out, status)
 			}
+			if out, status := m.client("scp", append(m.options("stranger"), "/etc/hostname", "ann@"+m.address+":sent")...); status != 0 {
+				t.Errorf("ann's scp: %d\n%s", status, out)
+			}
+			if out, _ := m.run("stat -c %U /home/ann/sent"); out != "ann\n" {
+				t.Errorf("what ann sends belongs to %q", out)
+			}
+			for port, want := range map[string]int{"80": 255, "8080": 0} {
+				if out, status := m.ssh("stranger", "-o", "ExitOnForwardFailure=yes", "-R", port+":127.0.0.1:1", "ann@"+m.address, "true"); status != want {
+					t.Errorf("ann listens on port %s: %d, %q", port, status, out)
+				}
+			}
 			if out, status := m.ssh("rsa", m.root(), "id -un"); out != "root\n" || status != 0 {
 				t.Errorf("root by a key of the document: %q, %d", out, status)
 			}

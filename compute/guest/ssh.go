@@ -150,7 +150,6 @@ func (s *sshServer) stopLocked() {
 
 func (s *sshServer) newServer(hostKey gossh.Signer) *ssh.Server {
 	forward := &ssh.ForwardedTCPHandler{}
-	yes := func(ssh.Context, string, uint32) bool { return true }
 	return &ssh.Server{
 		Version:                       "nuage",
 		HostSigners:                   []ssh.Signer{hostKey},
@@ -159,7 +158,7 @@ func (s *sshServer) newServer(hostKey gossh.Signer) *ssh.Server {
 		PublicKeyHandler:              s.authenticate,
 		ConnCallback:                  graceful,
 		ServerConfigCallback:          s.config,
-		ReversePortForwardingCallback: yes,
+		ReversePortForwardingCallback: mayListen,
 		ChannelHandlers: map[string]ssh.ChannelHandler{
 			"session":      openSession,
 			"direct-tcpip": forwardOut,
@@ -169,6 +168,11 @@ func (s *sshServer) newServer(hostKey gossh.Signer) *ssh.Server {
 			"cancel-tcpip-forward": forward.HandleSSHRequest,
 		},
 	}
+}
+
+// mayListen keeps the ports below 1024 for root, as the kernel does: it is PID 1 that listens for the client.
+func mayListen(ctx ssh.Context, _ string, port uint32) bool {
+	return ctx.User() == "root" || port == 0 || port >= 1024
 }
 
 // config makes the library tell when a client has authenticated (to answer for a key is not yet that), and take no SHA-1.
