@@ -77,6 +77,7 @@ func (g *Guest) run(stdin io.Reader, stdout io.Writer) int {
 		g.console.close()
 		return 1
 	}
+	reserveThreads(threads)
 	g.console.printf("nuage-guest %s: boot %s", g.version, g.boot)
 	go g.procs.reap()
 	go watchOOM(ctx, cgroupRoot, g.oom)

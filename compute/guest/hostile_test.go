@@ -7,7 +7,9 @@ import (
 	"os"
 	"os/exec"
 	"strings"
+	"sync"
 	"testing"
+	"time"
 
 	"github.com/google/nftables"
 
@@ -156,6 +158,40 @@ func TestMetadataFlood(t *testing.T) {
 	m.run(`for i in $(seq 1 200); do (exec 3<>/dev/tcp/169.254.169.254/80; sleep 30) >/dev/null 2>&1 & done
 head -c 100000 /dev/urandom > /dev/tcp/169.254.169.254/80 2>/dev/null`)
 	m.awaitOutput(imds+"get meta-data/instance-id", "i-0123456789abcdef\n")
+}
+
+// TestForkBomb has a machine use up its processes: its guest answers all the same, and ends them when it is stopped.
+func TestForkBomb(t *testing.T) {
+	m := boot(t, machineImage, []string{"--pids-limit", "120"}, "bash")
+	m.configure(m.sshConfig())
+	m.booted()
+	m.run("(bomb() { while :; do bomb & done; }; bomb) >/dev/null 2>&1 &")
+	full := func() bool {
+		_, err := m.Exec(within(t, 20*time.Second), link.Command{Args: []string{"true"}}, link.Stdio{})
+		return err != nil
+	}
+	for ctx := within(t, 60*time.Second); !full(); {
+		if ctx.Err() != nil {
+			t.Fatal("the processes were never used up")
+		}
+	}
+	var all sync.WaitGroup
+	for range 40 { // each would like a thread
+		all.Go(func() {
+			if _, err := m.State(within(t, 30*time.Second)); err != nil {
+				t.Error(err)
+			}
+			m.reaches("22")
+		})
+	}
+	all.Wait()
+	if state := docker(t, "inspect", "-f", "{{.State.Running}}", m.id); state != "true" {
+		t.Fatalf("running: %s\n%s", state, m.logs())
+	}
+	docker(t, "stop", "-t", "30", m.id)
+	if status := docker(t, "inspect", "-f", "{{.State.ExitCode}}", m.id); status != "0" {
+		t.Errorf("stopped with %s", status)
+	}
 }
 
 // TestFirewallFromOutside reads the rules from the host, with the tool that people use.

@@ -5,6 +5,7 @@ package guest
 import (
 	"os"
 	"os/signal"
+	"runtime"
 	"sync"
 	"syscall"
 	"time"
@@ -14,7 +15,10 @@ import (
 	"nuage/api"
 )
 
-const stopGrace = 3 * time.Second
+const (
+	stopGrace = 3 * time.Second
+	threads   = 24 // of PID 1; more than it has ever used
+)
 
 // processes starts everything that runs in the machine and reaps it, and the orphans with it: PID 1 is the parent of
 // all, so nothing but reap may wait for a child.
@@ -23,6 +27,25 @@ type processes struct {
 	running  map[int]*process
 	stopping bool
 	empty    chan struct{} // closed when stopping and no child is left
+}
+
+// reserveThreads makes so many threads and lets them idle. When processes inside have used up what the engine lets the
+// machine have, PID 1 gets no further one, and the Go runtime would end over that.
+func reserveThreads(count int) {
+	var ready, parked sync.WaitGroup
+	ready.Add(count)
+	release := make(chan struct{})
+	for range count {
+		parked.Go(func() {
+			runtime.LockOSThread() // each holds one of its own until all have one
+			defer runtime.UnlockOSThread()
+			ready.Done()
+			<-release
+		})
+	}
+	ready.Wait()
+	close(release)
+	parked.Wait()
 }
 
 // process is a child of PID 1, and the leader of its own session and process group.
