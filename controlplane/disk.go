@@ -50,7 +50,12 @@ func (cp *ControlPlane) tendDisk(ctx context.Context, w *world, m api.Meta, fill
 	case w.damaged[m.ID]:
 	case m.DeletedAt != nil && len(w.mountedBy(m.ID)) == 0:
 		cp.loop.dispatch(ctx, m.ID, time.Minute, drop)
-	case m.DeletedAt == nil && !d.Ready && w.awaits(d) == "":
+	case m.DeletedAt != nil:
+	case !w.real && w.used[m.ID] == vanished: // the simulator begins empty each time
+		cp.loop.dispatch(ctx, m.ID, time.Minute, func(ctx context.Context) error {
+			return cp.remake(ctx, w.volumeOf(m.ID, compute.Workload{Project: m.Project, Name: m.Name}))
+		})
+	case !d.Ready && w.awaits(d) == "":
 		cp.loop.dispatch(ctx, m.ID, copyTimeout, func(ctx context.Context) error { return fill(ctx, d) })
 	}
 }
@@ -100,6 +105,19 @@ func (cp *ControlPlane) diskReady(noun string, m api.Meta, detail string, change
 		}
 		return cp.record(tx, platform("loop"), noun, &m, "place", detail)
 	})
+}
+
+// remake makes a disk that its engine forgot.
+func (cp *ControlPlane) remake(ctx context.Context, v compute.Volume) error {
+	engine, ok := cp.Engine.(compute.Volumes)
+	if !ok {
+		return nil
+	}
+	err := engine.EnsureVolume(ctx, v)
+	if err == nil {
+		cp.used.set(v.ID, 0)
+	}
+	return err
 }
 
 // dropDisk destroys the data of a disk that its owner deleted.
@@ -156,13 +174,13 @@ func (cp *ControlPlane) measureVolumes(ctx context.Context, w *world) {
 	cp.loop.dispatch(ctx, "volumes", 5*time.Minute, func(ctx context.Context) error {
 		var errs []error
 		for _, v := range ready {
-			errs = append(errs, cp.measureVolume(ctx, v, w.real))
+			errs = append(errs, cp.measureVolume(ctx, v))
 		}
 		return errors.Join(errs...)
 	})
 }
 
-func (cp *ControlPlane) measureVolume(ctx context.Context, v api.Volume, real bool) error {
+func (cp *ControlPlane) measureVolume(ctx context.Context, v api.Volume) error {
 	engine, ok := cp.Engine.(compute.Volumes)
 	if !ok {
 		return nil
@@ -171,10 +189,8 @@ func (cp *ControlPlane) measureVolume(ctx context.Context, v api.Volume, real bo
 	switch {
 	case err == nil:
 		cp.used.set(v.ID, n)
-	case errors.Is(err, api.NotFound) && real:
+	case errors.Is(err, api.NotFound):
 		cp.used.set(v.ID, vanished)
-	case errors.Is(err, api.NotFound): // the simulator begins empty each time
-		return engine.EnsureVolume(ctx, engineVolume(v))
 	case errors.Is(err, api.Unavailable): // not measured yet
 		return nil
 	default:

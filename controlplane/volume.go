@@ -336,7 +336,7 @@ func (w *world) volumeStatus(v api.Volume) api.VolumeStatus {
 		s.Phase, s.Reason = api.Pending, t.reason()
 	case !d.Ready:
 		s.Phase, s.Reason = api.Pending, orElse(w.awaits(d), "making the volume")
-	case measured && n == vanished:
+	case measured && n == vanished && w.real:
 		s.Phase, s.Reason = api.Degraded, "its data was removed from outside the cloud"
 	case s.UsedBytes > v.Spec.SizeBytes:
 		s.Phase, s.Reason = api.Degraded, fmt.Sprintf("it holds %s, more than its size of %s: this engine can't hold it to that; remove data, or let it grow", sizeText(s.UsedBytes), sizeText(v.Spec.SizeBytes))
