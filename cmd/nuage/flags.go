@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/spf13/cobra"
 
@@ -79,18 +80,19 @@ func (s *size) Set(text string) error {
 	return err
 }
 
-// parseBytes reads 512MiB, 1GiB, 10GB or a plain number of bytes.
+// parseBytes reads 512MiB, 1.5GiB, 10GB, 512m or a plain number of bytes. M is MiB, as Docker has it; MB is a million.
 func parseBytes(text string) (int64, error) {
-	digits := strings.TrimRight(text, "kKMGTiB")
-	unit, ok := map[string]int64{
-		"": 1, "B": 1, "K": 1 << 10, "KiB": 1 << 10, "kB": 1000, "KB": 1000, "M": 1 << 20, "MiB": 1 << 20, "MB": 1e6,
-		"G": 1 << 30, "GiB": 1 << 30, "GB": 1e9, "T": 1 << 40, "TiB": 1 << 40, "TB": 1e12,
-	}[text[len(digits):]]
-	n, err := strconv.ParseInt(digits, 10, 64)
-	if err != nil || !ok || n < 0 || n > (1<<62)/unit {
+	digits := strings.TrimRightFunc(text, unicode.IsLetter)
+	unit, ok := map[string]float64{
+		"": 1, "b": 1, "k": 1 << 10, "kib": 1 << 10, "kb": 1e3, "m": 1 << 20, "mib": 1 << 20, "mb": 1e6,
+		"g": 1 << 30, "gib": 1 << 30, "gb": 1e9, "t": 1 << 40, "tib": 1 << 40, "tb": 1e12,
+	}[strings.ToLower(text[len(digits):])]
+	n, err := strconv.ParseFloat(digits, 64)
+	whole := n * unit
+	if err != nil || !ok || strings.ContainsAny(digits, "eExX_+-") || whole > 1<<62 || whole != math.Trunc(whole) {
 		return 0, fmt.Errorf("it must be a size such as 512MiB or 1GiB")
 	}
-	return n * unit, nil
+	return int64(whole), nil
 }
 
 // vcpus is a flag of a number of vCPUs in thousandths, as 2 or 0.5.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"path"
 	"strings"
 
@@ -69,7 +70,7 @@ func (c *cli) imagePullCmd() *cobra.Command {
 			if name == "" {
 				name = imageName(args[0])
 			}
-			i, err := n.create(ctx, c, s, name, api.ImageSpec{Ref: args[0]})
+			i, err := c.pull(ctx, s, name, api.ImageSpec{Ref: args[0]})
 			if err != nil {
 				return err
 			}
@@ -78,6 +79,29 @@ func (c *cli) imagePullCmd() *cobra.Command {
 	})
 	cmd.Flags().StringVar(&name, "name", "", "what to call it; default: after its reference")
 	return cmd
+}
+
+// pull makes an image of a reference. One that is there already is as good, and one that failed is tried again.
+func (c *cli) pull(ctx context.Context, s session, name string, spec api.ImageSpec) (api.Image, error) {
+	n := c.images()
+	old, err := s.cloud.Images.Get(ctx, s.project, name)
+	switch {
+	case errors.Is(err, api.NotFound) || err == nil && old.Spec != spec: // Create says that the name is taken
+		return n.create(ctx, c, s, name, spec)
+	case err != nil:
+		return old, err
+	case old.Status.Phase == api.Failed:
+		if err := n.of(s.cloud).Delete(ctx, s.project, name, old.Generation); err != nil {
+			return old, err
+		}
+		if err := n.waitGone(ctx, c, s, name); err != nil {
+			return old, err
+		}
+		return n.create(ctx, c, s, name, spec)
+	case c.flags.noWait:
+		return old, nil
+	}
+	return n.wait(ctx, c, s, name)
 }
 
 // imageName makes a name of a reference: the last part of its path and the tag, as nginx-1-27.

@@ -162,6 +162,20 @@ func TestImages(t *testing.T) {
 		}
 		w.run("image", "delete", want)
 	}
+	w.images.steps = []func(*api.Image){func(i *api.Image) {
+		i.Status.Phase, i.Status.Reason, i.Status.Generation = api.Failed, "no registry", 1
+	}}
+	w.check(t, `! image "a" failed: no registry
+! nuage: cannot get image "a" going: no registry; see nuage image show a
+exit 1
+`, "image", "pull", "a")
+	w.check(t, "a\n", "image", "pull", "a", "-o", "name") // again: the failed one makes room
+	made := w.images.items["a"].CreatedAt
+	w.check(t, "a\n", "image", "pull", "a", "-o", "name") // it is there
+	if again := w.images.items["a"].CreatedAt; !again.Equal(made) {
+		t.Error("an image that is there was made again")
+	}
+	w.check(t, "! nuage: cannot use \"a\": it is taken\nexit 1\n", "image", "pull", "b", "--name", "a")
 	w.check(t, "tool\n", "image", "pull", "ghcr.io/a/b:1", "--name", "tool", "-o", "name")
 	w.check(t, `NAME     PHASE     FROM           SIZE   AGE   REASON
 golden   running   instance web   -      1s

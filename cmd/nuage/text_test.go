@@ -40,12 +40,12 @@ func TestBytes(t *testing.T) {
 			t.Errorf("bytesText(%d) = %q, want %q", n, got, want)
 		}
 	}
-	for text, want := range map[string]int64{"7": 7, "1GiB": 1 << 30, "512MiB": 512 << 20, "2G": 2 << 30, "10GB": 10e9, "1KiB": 1024} {
+	for text, want := range map[string]int64{"7": 7, "1GiB": 1 << 30, "512MiB": 512 << 20, "2G": 2 << 30, "10GB": 10e9, "1KiB": 1024, "512m": 512 << 20, "1gb": 1e9, "1.5GiB": 3 << 29, "0.5k": 512} {
 		if got, err := parseBytes(text); err != nil || got != want {
 			t.Errorf("parseBytes(%q) = %d, %v, want %d", text, got, err, want)
 		}
 	}
-	for _, text := range []string{"", "GiB", "-1", "1.5GiB", "1 GiB", "1PiB", "99999999999TiB", "1GiBB"} {
+	for _, text := range []string{"", "GiB", "-1", "+1", "1e3", "0x10", "Inf", "NaN", "1.5", ".3KiB", "1 GiB", "1PiB", "99999999999TiB", "1GiBB"} {
 		if got, err := parseBytes(text); err == nil {
 			t.Errorf("parseBytes(%q) = %d, want an error", text, got)
 		}
