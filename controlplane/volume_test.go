@@ -104,7 +104,7 @@ func TestInstanceWaitsForItsVolume(t *testing.T) {
 		s.within(t, `pending (waiting for volume "again": cannot copy: a test says so)`)
 		must(t, s.restart(true))
 		s.within(t, simulated)
-		v, err := c.Volumes.Get(ctx, "default", "again")
+		v, err := s.cloud.Volumes.Get(ctx, "default", "again")
 		must(t, err)
 		if bytes, err := s.sim.VolumeBytes(t.Context(), v.ID); err != nil || bytes != 4<<20 || v.Spec.SizeBytes != 8<<20 {
 			t.Errorf("on a restored volume of %d are %d bytes: %v", v.Spec.SizeBytes, bytes, err)
