@@ -155,7 +155,7 @@ func TestPages(t *testing.T) {
 </html>
 `},
 		{"dead.app.localhost", "*/*", 502, "text/plain; charset=utf-8",
-			"cannot get an answer from app \"dead\": every replica refused or broke the connection; see `nuage app logs dead`\n"},
+			"cannot get an answer from app \"dead\": every replica refused, did not take or broke the connection; see `nuage app logs dead`\n"},
 	}
 	for _, c := range cases {
 		response, body := b.do(t, b.request(t, "GET", c.host, "/", nil, "Accept: "+c.accept, "X-Request-Id: r-1"))

@@ -76,7 +76,7 @@ func brokenBackend(r Route) page {
 		look = "nuage load-balancer show"
 	}
 	return page{status: http.StatusBadGateway, code: api.Unavailable, title: r.Name + " did not answer", retry: 1,
-		detail: fmt.Sprintf("cannot get an answer from %s %q: every %s refused or broke the connection; see `%s %s`", r.Kind, r.Name, member(r), look, r.Name)}
+		detail: fmt.Sprintf("cannot get an answer from %s %q: every %s refused, did not take or broke the connection; see `%s %s`", r.Kind, r.Name, member(r), look, r.Name)}
 }
 
 // member is what the backends of a route are called.

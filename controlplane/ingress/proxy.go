@@ -18,7 +18,7 @@ import (
 
 // The patience with backends, which are containers on the same machine.
 const (
-	dialTimeout   = 2 * time.Second
+	dialTimeout   = 4 * time.Second  // a program that is busy misses the first packet, and the one a second later
 	answerTimeout = 60 * time.Second // until the answer's headers
 	idleTimeout   = 30 * time.Second
 	idlePerHost   = 256
@@ -171,7 +171,7 @@ func (p *proxy) failed(w http.ResponseWriter, r *http.Request, err error) {
 	p.logger.Warn("no backend answered", "kind", f.route.Kind, "project", f.route.Project, "name", f.route.Name, "host", r.Host,
 		"requestId", r.Header.Get(api.HeaderRequestID), "error", err)
 	var timeout net.Error
-	if errors.As(err, &timeout) && timeout.Timeout() && !cut {
+	if errors.As(err, &timeout) && timeout.Timeout() && !undialled(err) && !cut {
 		writePage(a, r, slowBackend(f.route))
 		return
 	}
