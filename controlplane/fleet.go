@@ -11,6 +11,7 @@ import (
 
 const (
 	bootGrace    = 3 * time.Minute  // a member that has never been healthy may take so long after its start
+	againGrace   = 30 * time.Second // that after a restart: its user data has run
 	lostAfter    = 15 * time.Second // one that was healthy is given up after so long
 	replaceAfter = 30 * time.Second // no member is given up sooner after it was made
 	replaceEvery = time.Minute      // while no member is healthy, the template may be what is wrong: one at a time

@@ -73,7 +73,7 @@ func (w *world) memberHealth(g api.InstanceGroup, i api.Instance) (health, reaso
 	case s.Phase == api.Failed:
 		return "unhealthy", why, since, true
 	case s.Phase == api.Degraded:
-		return "unhealthy", why, since, w.overdue(o)
+		return "unhealthy", why, since, w.overdue(i)
 	case s.Phase != api.Running:
 		return "unknown", why, since, false
 	case g.Spec.Health.Port == 0 || !w.real:
@@ -87,15 +87,20 @@ func (w *world) memberHealth(g api.InstanceGroup, i api.Instance) (health, reaso
 		return "unknown", "not asked yet", since, false
 	case p.ok:
 		return "healthy", "answers", p.since, false
-	case !p.once && !w.overdue(o):
+	case !p.once && !w.overdue(i):
 		return "unknown", "booting: " + p.reason, since, false
 	}
-	return "unhealthy", p.reason, since, w.overdue(o) || p.once && !w.at.Before(p.since.Add(lostAfter))
+	return "unhealthy", p.reason, since, w.overdue(i) || p.once && !w.at.Before(p.since.Add(lostAfter))
 }
 
 // overdue tells that a member has had its time to boot.
-func (w *world) overdue(o compute.Observed) bool {
-	return o.State == compute.StateRunning && !w.at.Before(o.StartedAt.Add(bootGrace))
+func (w *world) overdue(i api.Instance) bool {
+	grace := bootGrace
+	if w.restarts(i.ID) > 0 {
+		grace = againGrace
+	}
+	o := w.observed[i.ID]
+	return o.State == compute.StateRunning && !w.at.Before(o.StartedAt.Add(grace))
 }
 
 // servedBy says whether the load balancers of a group, too, find a healthy member healthy: before that no earlier one makes

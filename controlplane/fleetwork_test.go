@@ -254,6 +254,8 @@ func TestHealthOfAMember(t *testing.T) {
 		{"answers", 80, compute.StateRunning, time.Minute, track{}, &probe{ok: true, once: true}, "healthy lost=false: answers"},
 		{"boots", 80, compute.StateRunning, 2 * time.Minute, track{}, &probe{reason: "no", since: ago(2 * time.Minute)}, "unknown lost=false: booting: no"},
 		{"never came up", 80, compute.StateRunning, 3 * time.Minute, track{}, &probe{reason: "no", since: ago(3 * time.Minute)}, "unhealthy lost=true: no"},
+		{"was restarted a moment ago", 80, compute.StateRunning, 29 * time.Second, track{Restarts: 1}, &probe{reason: "no", since: ago(29 * time.Second)}, "unknown lost=false: booting: no"},
+		{"did not come back after a restart", 80, compute.StateRunning, 30 * time.Second, track{Restarts: 1}, &probe{reason: "no", since: ago(30 * time.Second)}, "unhealthy lost=true: no"},
 		{"does not answer since a moment", 80, compute.StateRunning, time.Minute, track{}, &probe{reason: "no", once: true, since: ago(14 * time.Second)}, "unhealthy lost=false: no"},
 		{"does not answer any more", 80, compute.StateRunning, time.Minute, track{}, &probe{reason: "no", once: true, since: ago(15 * time.Second)}, "unhealthy lost=true: no"},
 	} {
@@ -261,6 +263,7 @@ func TestHealthOfAMember(t *testing.T) {
 		w.at, w.real = at, true
 		w.observed = map[string]compute.Observed{"i-1": {ID: "i-1", State: c.state, ExitCode: 1, StartedAt: ago(c.booted), FinishedAt: at,
 			Limits: w.planInstance(w.instances[0])[0].Limits, Endpoints: map[int]compute.Endpoint{80: {Host: "127.0.0.1", Port: 8}}}}
+		w.by.tracks["i-1"] = []track{c.track}
 		w.tracks["i-1"] = c.track
 		w.health = map[string]probe{}
 		if c.probe != nil {
