@@ -161,7 +161,7 @@ func testBill(t *testing.T, c *liveCloud) {
 	if got := micros(t, bill.Total); got != total || len(bill.Lines) == 0 {
 		t.Errorf("the total is %s, its %d lines add up to %d millionths", bill.Total, len(bill.Lines), total)
 	}
-	for _, s := range []string{"instances", "apps", "databases", "functions"} {
+	for _, s := range []string{"instances", "networks", "apps", "databases", "functions"} {
 		if !services[s] {
 			t.Errorf("nothing on the bill for %s, only for %v", s, services)
 		}
