@@ -97,6 +97,7 @@ func (e *Engine) hostConfig(w compute.Workload) *container.HostConfig {
 	if w.Network != "" {
 		h.NetworkMode = container.NetworkMode(e.name(w.Network))
 	}
+	h.BlkioDeviceReadBps = e.counting()
 	h.CapAdd, h.CapDrop = capabilities(w)
 	if !w.Privileges {
 		h.SecurityOpt = []string{"no-new-privileges"}

@@ -42,7 +42,8 @@ type Engine struct {
 	log    *slog.Logger
 	prefix string // of every name
 	arch   string
-	routes bool // this program can dial container addresses
+	routes bool   // this program can dial container addresses
+	disk   string // see uncounted
 
 	networks sync.Mutex // older engines make two networks of one name
 	guest    sync.Mutex // one filling of the guest volume
@@ -139,7 +140,7 @@ func (e *Engine) learn(ctx context.Context) error {
 	if info.OSType != "" && info.OSType != "linux" {
 		return api.Errorf(api.Unsupported, "cannot use the Docker engine: it runs %s containers, switch it to Linux ones", info.OSType)
 	}
-	e.arch, e.routes = info.Architecture, e.canRoute(info)
+	e.arch, e.routes, e.disk = info.Architecture, e.canRoute(info), e.uncounted(info)
 	return nil
 }
 

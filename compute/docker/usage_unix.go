@@ -7,6 +7,8 @@ import (
 	"os"
 	"path/filepath"
 	"syscall"
+
+	"golang.org/x/sys/unix"
 )
 
 const blockSize = 512 // of Stat_t.Blocks
@@ -32,4 +34,13 @@ func diskUsage(dir string) (total int64, ok bool) {
 		return nil
 	})
 	return total, err == nil
+}
+
+// deviceOf is the numbers of the device that a file lies on.
+func deviceOf(path string) (major, minor uint32, ok bool) {
+	var st unix.Stat_t
+	if err := unix.Stat(path, &st); err != nil {
+		return 0, 0, false
+	}
+	return unix.Major(uint64(st.Dev)), unix.Minor(uint64(st.Dev)), true
 }
