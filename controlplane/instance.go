@@ -290,7 +290,7 @@ func (w *world) instanceStatus(i api.Instance) api.InstanceStatus {
 	s.Address = w.address(i)
 	s.HostKey = w.machines[i.ID].HostKeyLine
 	s.Restarts = w.tracks[i.ID].Restarts
-	s.Reclaim = w.machines[i.ID].Reclaim
+	s.Reclaim, s.OOMKills = w.machines[i.ID].Reclaim, w.guests[i.ID].oomKills
 	o, there := w.observed[i.ID]
 	s.SSH, s.Ports, s.Public = nil, nil, !i.Spec.Private
 	if there && o.State == compute.StateRunning && s.Public {
@@ -368,7 +368,7 @@ func resizing(plan []compute.Workload, o compute.Observed) bool {
 // guestPhase is the phase of a running instance as its guest reports it.
 func (w *world) guestPhase(i api.Instance, s *api.InstanceStatus) (api.Phase, string) {
 	m, g := w.machines[i.ID], w.guests[i.ID]
-	s.UserData, s.OOMKills = m.UserData, g.oomKills
+	s.UserData = m.UserData
 	switch {
 	case !g.configured:
 		return api.Pending, orElse(g.problem, "booting")

@@ -94,6 +94,8 @@ func TestReasonOfEveryPhase(t *testing.T) {
 		{"deletion in trouble", func(w *world, i *api.Instance) {
 			i.DeletedAt, w.trouble["i-1"] = &deleted, trouble{err: errors.New("cannot remove it")}
 		}, "deleting (removing the container: cannot remove it)"},
+		{"stopped", both(spec(func(s *api.InstanceSpec) { s.Stopped = true }), engine(func(o *compute.Observed) { o.State = compute.StateExited }),
+			func(w *world, i *api.Instance) { delete(w.guests, "i-1"); i.Status.OOMKills = 3 }), "stopped (stopped by its owner)"},
 		{"stopping", spec(func(s *api.InstanceSpec) { s.Stopped = true }), "stopping (shutting down)"},
 		{"rebooting", spec(func(s *api.InstanceSpec) { s.Boot = 1 }), "updating (rebooting)"},
 		{"resizing", spec(func(s *api.InstanceSpec) { s.Type = "large" }), "updating (changing its limits)"},
@@ -101,6 +103,9 @@ func TestReasonOfEveryPhase(t *testing.T) {
 		w, i := bootedWorld(api.InstanceSpec{})
 		c.given(w, &i)
 		s := w.instanceStatus(i)
+		if s.OOMKills != w.guests["i-1"].oomKills {
+			t.Errorf("%s: its status counts %d kills", c.name, s.OOMKills)
+		}
 		if got := string(s.Phase) + " (" + s.Reason + ")"; got != c.want {
 			t.Errorf("%s: it is\n%s\nwant\n%s", c.name, got, c.want)
 		}
