@@ -124,11 +124,19 @@ func (f fleet) byLoad(now time.Time) (n int, reason string) {
 	needed := min(s.Max, int(math.Ceil(sum/target-1e-9)))
 	switch live := f.live(); {
 	case needed > was && rested(1):
-		return needed, fmt.Sprintf("cpu %.0f%% over %d%% for 60 s", mean, s.CPU)
+		return needed, fmt.Sprintf("cpu %s over %d%% for 60 s", percentText(mean, target), s.CPU)
 	case was > s.Min && measured == len(live) && len(live) == was && allCurrent(live) && sum/float64(was-1) < inMargin*target && rested(inFactor):
-		return was - 1, fmt.Sprintf("cpu %.0f%% under %d%% for 60 s", mean, s.CPU)
+		return was - 1, fmt.Sprintf("cpu %s under %d%% for 60 s", percentText(mean, target), s.CPU)
 	}
 	return was, ""
+}
+
+// percentText rounds to whole percents, unless that would be the target.
+func percentText(mean, target float64) string {
+	if math.Round(mean) == target {
+		return fmt.Sprintf("%.1f%%", mean)
+	}
+	return fmt.Sprintf("%.0f%%", mean)
 }
 
 func (f fleet) cooldown() time.Duration {

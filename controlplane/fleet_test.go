@@ -95,6 +95,7 @@ func TestPlanOfAGroup(t *testing.T) {
 		{"load beyond max", 1, 3, 25, 2, 0, "a:cpu=100 b:cpu=100", "scale 3: cpu 100% over 25% for 60 s: 2 to 3\nadd: 2 of 3 members are there"},
 		{"load at max", 1, 2, 25, 2, 0, "a:cpu=100 b:cpu=100", ""},
 		{"load at the target", 1, 4, 60, 2, 0, "a:cpu=60 b:cpu=60", ""},
+		{"load just over the target", 1, 4, 60, 1, 0, "a:cpu=60.4", "scale 2: cpu 60.4% over 60% for 60 s: 1 to 2\nadd: 1 of 2 members are there"},
 		{"load in the cool-down", 1, 4, 60, 2, 59 * time.Second, "a:cpu=90 b:cpu=90", ""},
 		{"load after the cool-down", 1, 4, 60, 2, 60 * time.Second, "a:cpu=90 b:cpu=90", "scale 3: cpu 90% over 60% for 60 s: 2 to 3\nadd: 2 of 3 members are there"},
 		{"load that the booting member will take", 1, 4, 60, 2, time.Hour, "a:cpu=90 b:unknown", ""},

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -81,13 +82,6 @@ func (p *plane) decisions(t *testing.T) []string {
 	return out
 }
 
-func (p *plane) decided(t *testing.T, want ...string) {
-	t.Helper()
-	if diff := cmp.Diff(want, p.decisions(t)); diff != "" {
-		t.Errorf("the decisions are (-want +got):\n%s", diff)
-	}
-}
-
 // load makes all members of all groups use so much of their type.
 func (s *scene) load(t *testing.T, percent uint64) {
 	t.Helper()
@@ -118,8 +112,15 @@ func TestAGroupFollowsItsLoad(t *testing.T) {
 		s.load(t, 10)
 		began = time.Now()
 		s.groupSays(t, "running: 1 of 1 members healthy")
-		s.decided(t, "add m1: 0 of 1 members are there", "scale cpu 83% over 60% for 60 s: 1 to 2", "add m2: 1 of 2 members are there",
-			"scale cpu 26% under 60% for 60 s: 2 to 1", "retire m2: 1 of 2 members are too many")
+		got := s.decisions(t)
+		if len(got) > 3 { // how far the mean has come down by then depends on when the samples are taken
+			got[3] = regexp.MustCompile(`cpu 2\d%`).ReplaceAllString(got[3], "cpu 2x%")
+		}
+		want := []string{"add m1: 0 of 1 members are there", "scale cpu 83% over 60% for 60 s: 1 to 2", "add m2: 1 of 2 members are there",
+			"scale cpu 2x% under 60% for 60 s: 2 to 1", "retire m2: 1 of 2 members are too many"}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("the decisions are (-want +got):\n%s", diff)
+		}
 	})
 }
 
