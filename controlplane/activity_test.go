@@ -110,6 +110,65 @@ func TestEveryVerbIsRecordedOnce(t *testing.T) {
 	}
 }
 
+// TestEveryVerbOfDisksAndNetworksIsRecordedOnce, in an order in which each can succeed.
+func TestEveryVerbOfDisksAndNetworksIsRecordedOnce(t *testing.T) {
+	p := newPlane(t, setup{})
+	c, ctx := p.cloud, asCustomer()
+	one := func(_ any, err error) error { return err }
+	_, err := c.Instances.Create(ctx, "default", "i", api.InstanceSpec{Type: "nano"})
+	must(t, err)
+	made := func(volume string) {
+		eventually(t, "volume "+volume, func() bool {
+			v, err := c.Volumes.Get(ctx, "default", volume)
+			return err == nil && v.Status.Phase == api.Running
+		})
+	}
+	for _, step := range []struct {
+		want string
+		do   func() error
+	}{
+		{"create network n [network-controls]", func() error {
+			return one(c.Networks.Create(ctx, "default", "n", api.NetworkSpec{CIDR: "10.20.0.0/24"}))
+		}},
+		{"update network n [network-controls]", func() error { return one(c.Networks.Update(ctx, "default", "n", api.NetworkSpec{NoNAT: true}, 0)) }},
+		{"delete network n [network-controls]", func() error { return c.Networks.Delete(ctx, "default", "n", 0) }},
+		{"create volume v [data]", func() error { return one(c.Volumes.Create(ctx, "default", "v", api.VolumeSpec{SizeBytes: 1 << 20})) }},
+		{"resize volume v [scaling]", func() error {
+			made("v")
+			return one(c.Volumes.Update(ctx, "default", "v", api.VolumeSpec{SizeBytes: 2 << 20}, 0))
+		}},
+		{"attach volume v [data]", func() error {
+			return one(c.Volumes.Attach(ctx, "default", "v", api.Attachment{Instance: "i", Path: "/data"}, true))
+		}},
+		{"detach volume v [data]", func() error { made("v"); return one(c.Volumes.Detach(ctx, "default", "v", true)) }},
+		{"create snapshot s [data]", func() error { return one(c.Snapshots.Create(ctx, "default", "s", api.SnapshotSpec{Volume: "v"})) }},
+		{"create volume w [data]", func() error { return one(c.Volumes.Create(ctx, "default", "w", api.VolumeSpec{Snapshot: "s"})) }},
+		{"delete snapshot s [data]", func() error { made("w"); return c.Snapshots.Delete(ctx, "default", "s", 0) }},
+		{"delete volume v [data]", func() error { return c.Volumes.Delete(ctx, "default", "v", 0) }},
+		{"create image g [operating-system]", func() error { return one(c.Images.Create(ctx, "default", "g", api.ImageSpec{Instance: "i"})) }},
+		{"delete image g [operating-system]", func() error { return c.Images.Delete(ctx, "default", "g", 0) }},
+	} {
+		before := len(p.record(t, api.Customer, 0))
+		if err := step.do(); err != nil {
+			t.Fatalf("%s: %v", step.want, err)
+		}
+		if got := p.record(t, api.Customer, before); !slices.Equal(got, []string{"me: " + step.want}) {
+			t.Errorf("the record says %q, want %q by me, once", got, step.want)
+		}
+	}
+	before := len(p.record(t, api.Customer, 0))
+	must(t, one(c.Volumes.Detach(ctx, "default", "w", true)))
+	if got := p.record(t, api.Customer, before); len(got) > 0 {
+		t.Errorf("detaching what is attached to nothing left %q", got)
+	}
+	for _, want := range []string{"place volume v", "removed volume v", "place snapshot s", "removed snapshot s", "removed network n", "removed image g", "rebase instance i"} {
+		want = "loop: " + want + " ["
+		eventually(t, want, func() bool {
+			return slices.ContainsFunc(p.record(t, api.Platform, 0), func(got string) bool { return strings.HasPrefix(got, want) })
+		})
+	}
+}
+
 // TestWhatChangesNothingIsNotRecorded: refusals, and changes to what is so already.
 func TestWhatChangesNothingIsNotRecorded(t *testing.T) {
 	p := newPlane(t, setup{})
@@ -187,6 +246,8 @@ func TestLayerOf(t *testing.T) {
 		"database recreate":        api.LayerVirtualization,
 		"app removed":              api.LayerVirtualization,
 		"instance restart":         api.LayerVirtualization,
+		"instance rebase":          api.LayerVirtualization,
+		"volume attach":            api.LayerData,
 		"app restart":              api.LayerRuntime,
 		"database restart":         api.LayerRuntime,
 		"function load":            api.LayerRuntime,

@@ -15,7 +15,7 @@ import (
 // comparisons implements api.Comparisons.
 type comparisons struct{ cp *ControlPlane }
 
-// subject is one column, with the nouns whose work counts as its own: an instance's key and groups, an app's database.
+// subject is one column, with the nouns whose work counts as its own: an instance's key, groups, volumes and network, an app's database.
 type subject struct {
 	api.Subject
 	meta api.Meta
@@ -94,6 +94,12 @@ func (w *world) subjects(project string) []subject {
 		own := []string{"key/" + i.Spec.Key}
 		for _, g := range groupsOf(i) {
 			own = append(own, "security-group/"+g)
+		}
+		for _, v := range i.Spec.Volumes {
+			own = append(own, "volume/"+v.Volume)
+		}
+		if i.Spec.Network != "" && i.Spec.Network != defaultNetwork {
+			own = append(own, "network/"+i.Spec.Network)
 		}
 		add("instance", "iaas", i.Meta, own...)
 	}
