@@ -34,7 +34,7 @@ func run(args []string) int {
 	case "run-limited": // the rest is for the guest's own children
 		return guest.RunLimited(args[1:])
 	case "scripts":
-		return guest.RunScripts("/", args[1:])
+		return guest.RunScripts("/")
 	case "user-data":
 		return guest.RunUserData(guest.UserDataPath)
 	case "sftp":

@@ -4,6 +4,7 @@ package guest
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 	"os"
@@ -17,22 +18,29 @@ import (
 )
 
 // bringUp boots the machine once it is configured: before that nothing inside runs, so nothing gets past rules that
-// are still to come.
+// are still to come. Only the child that will run the boot scripts is there early, and waits for the word.
 func (g *Guest) bringUp(ctx context.Context) {
+	word, say := io.Pipe()
+	defer say.Close() // without a word the child ends
+	scripts, notes, err := g.startLogged("boot", program{Mode: modeScripts, Dir: "/"}, word, false)
 	g.console.printf("waiting for the configuration")
 	select {
 	case <-g.configured:
 	case <-ctx.Done():
 		return
 	}
-	scripts := program{Mode: modeScripts, Dir: "/"}
-	if id := g.currentConfig().MachineID; id != "" {
-		scripts.Args = []string{id}
+	if err == nil {
+		notes.Close()
+		go func() { // a child that has ended takes no word
+			<-scripts.done
+			word.Close()
+		}()
+		err = json.NewEncoder(say).Encode(bootOrder{MachineID: g.currentConfig().MachineID, Env: g.environment()})
+		say.Close()
+		<-scripts.done
 	}
-	if end, err := g.runLogged("boot", scripts); err != nil {
+	if err != nil {
 		g.console.printf("boot scripts: %v", err)
-	} else {
-		<-end.done
 	}
 	g.startService()
 	g.update(func(s *link.State) { s.Booted = true })
@@ -118,7 +126,7 @@ func (g *Guest) userData(script string) (status int, note string) {
 		g.console.printf("%s", note)
 		return statusCannotRun, note
 	}
-	c, notes, err := g.startLogged("user-data", program{Mode: modeUserData, Dir: "/"}, strings.NewReader(script))
+	c, notes, err := g.startLogged("user-data", program{Mode: modeUserData, Dir: "/"}, strings.NewReader(script), true)
 	if err != nil {
 		g.console.printf("%v", err)
 		return statusCannotRun, err.Error()
@@ -144,22 +152,22 @@ func (g *Guest) userData(script string) (status int, note string) {
 
 // runLogged starts a program whose output goes to the console, also that of processes it leaves behind.
 func (g *Guest) runLogged(name string, p program) (*process, error) {
-	c, notes, err := g.startLogged(name, p, nil)
+	c, notes, err := g.startLogged(name, p, nil, false)
 	if err == nil {
 		notes.Close()
 	}
 	return c, err
 }
 
-// startLogged starts a program. With a stdin its stderr is kept apart, for the caller to read; otherwise all its output
-// goes to the console.
-func (g *Guest) startLogged(name string, p program, stdin io.Reader) (*process, *os.File, error) {
+// startLogged starts a program whose stdout goes to the console, and its stderr too unless it is to be kept apart for the
+// caller to read.
+func (g *Guest) startLogged(name string, p program, stdin io.Reader, apart bool) (*process, *os.File, error) {
 	t, err := newTerminal(execution{})
 	if err != nil {
 		return nil, nil, err
 	}
 	files := [3]*os.File{t.inside[0], t.inside[1], t.inside[1]}
-	if stdin != nil {
+	if apart {
 		files[2] = t.inside[2]
 	}
 	c, err := g.procs.start(p, g.environment(), files, false)

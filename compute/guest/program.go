@@ -29,7 +29,7 @@ const (
 	modeLogin    mode = "login"     // the user's login shell
 	modeService  mode = "service"   // Args as they are, in Dir
 	modeUserData mode = "user-data" // the script or cloud-config on stdin
-	modeScripts  mode = "scripts"   // the boot scripts; Args[0] is the machine's id
+	modeScripts  mode = "scripts"   // the boot scripts, at a bootOrder on stdin
 	modeSFTP     mode = "sftp"      // an SFTP server on stdin and stdout
 )
 
@@ -159,7 +159,7 @@ func (p program) become() int {
 		return replace([]string{user.shell}, "-"+filepath.Base(user.shell))
 	case modeUserData, modeScripts, modeSFTP:
 		// A program of ours: started anew, so that none of its threads has what this one gave up.
-		return replace(append([]string{self, string(p.Mode)}, p.Args...), "nuage-guest")
+		return replace([]string{self, string(p.Mode)}, "nuage-guest")
 	}
 	return failed(2, fmt.Errorf("cannot run mode %q", p.Mode))
 }

@@ -4,6 +4,7 @@ package guest
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -29,12 +30,28 @@ const (
 	UserDataPath = "/var/lib/nuage/user-data"
 )
 
-// RunScripts runs `scripts [MACHINE-ID]`: it gives the machine its id, and runs the boot scripts, one after the other, those
-// of runlevel 2 and then rc.local. There is no service manager; these are what packages and people leave for the next boot.
-// The machine does not wait for one longer than a minute.
-func RunScripts(root string, args []string) int {
-	if len(args) > 0 {
-		if err := keepMachineID(root, args[0]); err != nil {
+// bootOrder is the word for the boot scripts to run.
+type bootOrder struct {
+	MachineID string   `json:"machineId"` // "": leave it alone
+	Env       []string `json:"env"`       // NAME=value, all of it
+}
+
+// RunScripts runs `scripts`: at the word on stdin it gives the machine its id and runs the boot scripts, one after the other,
+// those of runlevel 2 and then rc.local. There is no service manager; these are what packages and people leave for the next
+// boot. The machine does not wait for one longer than a minute.
+func RunScripts(root string) int {
+	var order bootOrder
+	if err := json.NewDecoder(os.Stdin).Decode(&order); err != nil {
+		return 0 // the machine goes down before it was up
+	}
+	os.Clearenv()
+	for _, kv := range order.Env {
+		name, value, _ := strings.Cut(kv, "=")
+		os.Setenv(name, value) // fails for impossible names only
+	}
+	users{root}.superuser().setEnv()
+	if order.MachineID != "" {
+		if err := keepMachineID(root, order.MachineID); err != nil {
 			fmt.Printf("cannot write the machine id: %v\n", err)
 		}
 	}
