@@ -122,7 +122,8 @@ func (g *groupFlags) declare(c *cli, cmd *cobra.Command) {
 	f.IntVar(&g.cpu, "cpu", 0, "use of CPU to aim at, in percent of the members' type; default: no scaling, the fewest members")
 	g.cooldown = span(time.Minute)
 	f.Var(&g.cooldown, "cooldown", "rest after a scaling")
-	g.health.declare(cmd, "path that a healthy member answers with 200 to 399, on --health-port; default: a member is healthy while it runs")
+	g.health.declare(cmd, "path that a healthy member answers with 200 to 399, on --health-port; default: a member is healthy while it runs",
+		"port of the members that is checked; default: none")
 	g.machine = newMachineFlags()
 	g.machine.declare(c, cmd)
 }

@@ -92,10 +92,10 @@ func (b *balancerFlags) declare(cmd *cobra.Command) {
 	f.IntVar(&b.port, "port", 80, "port it stands for; the laptop gets the same one on 127.0.0.1 where that is free, else another")
 	f.Var(&b.targets, "target", "an INSTANCE:PORT, or group:GROUP:PORT for all members of an instance group; repeatable")
 	b.protocol, b.algorithm = "http", "round-robin"
-	f.Var(optional(&b.protocol, "http", "tcp"), "protocol", "http balances requests and passes X-Forwarded-For on; tcp balances connections")
-	f.Var(optional(&b.algorithm, "round-robin", "least-connections"), "algorithm", "round-robin or least-connections")
-	b.health.declare(cmd, "path that a healthy target answers with 200 to 399; default: accepting connections is enough")
-	f.BoolVar(&b.proxy, "proxy-protocol", false, "tcp: begin each connection with a PROXY protocol v2 header that tells the client's address; default: no header")
+	f.Var(optional(&b.protocol, "http", "tcp"), "protocol", "what is balanced: http requests, which get X-Forwarded-For, or tcp connections")
+	f.Var(optional(&b.algorithm, "round-robin", "least-connections"), "algorithm", "which healthy target is next: round-robin or least-connections")
+	b.health.declare(cmd, "path that a healthy target answers with 200 to 399; default: accepting connections is enough", "port that is checked; default: the target's own")
+	f.BoolVar(&b.proxy, "proxy-protocol", false, "begin each connection of --protocol tcp with a PROXY protocol v2 header that tells the client's address; default: no header")
 	b.drain = span(30e9)
 	f.Var(&b.drain, "drain", "how long a removed target may end what it has begun")
 }

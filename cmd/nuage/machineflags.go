@@ -30,7 +30,7 @@ func (m *machineFlags) declare(c *cli, cmd *cobra.Command) {
 	f := cmd.Flags()
 	f.StringVar(&m.image, "image", "debian-12", "name of an image, see nuage image list, or a reference for a registry")
 	m.size = "small"
-	f.Var(optional(&m.size, sizeNames()...), "type", "nano, micro, small, medium or large; see nuage instance types")
+	f.Var(optional(&m.size, sizeNames()...), "type", "size of the machine: nano, micro, small, medium or large; see nuage instance types")
 	f.StringVar(&m.key, "key", "", "key that is let in; default: the project's default key, made if need be")
 	f.StringVar(&m.userData, "user-data", "", "file with a script (#!) or #cloud-config, run once as root at first boot; - reads stdin; default: none")
 	f.StringVar(&m.network, "network", "", "network it is in; default: the project's network default")

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"strings"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -124,6 +125,7 @@ func (n noun[T, S]) createCmd(c *cli, cmd *cobra.Command, spec func(ctx context.
 func (n noun[T, S]) changeCmd(c *cli, cmd *cobra.Command, edit func(spec *S) error) *cobra.Command {
 	cmd.Args = takes(1, 1)
 	cmd.ValidArgsFunction = n.complete(c)
+	withoutDefaults(cmd)
 	cmd.RunE = c.inCloud(func(ctx context.Context, s session, args []string) error {
 		if err := anyGiven(cmd, n.word, args[0]); err != nil {
 			return err
@@ -135,6 +137,14 @@ func (n noun[T, S]) changeCmd(c *cli, cmd *cobra.Command, edit func(spec *S) err
 		return printItem(c, n.kind, item)
 	})
 	return c.noWaitFlag(cmd)
+}
+
+// withoutDefaults takes the defaults out of the help of a change: what is not given stays as it is.
+func withoutDefaults(cmd *cobra.Command) {
+	cmd.Flags().VisitAll(func(f *pflag.Flag) {
+		f.DefValue = ""
+		f.Usage, _, _ = strings.Cut(f.Usage, "; default: ")
+	})
 }
 
 // anyGiven refuses a change without a flag that says what to change.

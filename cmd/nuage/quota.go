@@ -55,6 +55,7 @@ func (c *cli) projectUpdateCmd() *cobra.Command {
 		ValidArgsFunction: c.completeProjects,
 	}
 	flags.declare(cmd)
+	withoutDefaults(cmd)
 	cmd.RunE = c.inCloud(func(ctx context.Context, s session, args []string) error {
 		if err := anyGiven(cmd, "project", args[0]); err != nil {
 			return err

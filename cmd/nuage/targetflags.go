@@ -57,10 +57,11 @@ type healthFlags struct {
 	interval, timeout span
 }
 
-func (h *healthFlags) declare(cmd *cobra.Command, path string) {
+// declare adds the flags; path and port say what the first two are for.
+func (h *healthFlags) declare(cmd *cobra.Command, path, port string) {
 	f := cmd.Flags()
 	f.StringVar(&h.path, "health", "", path)
-	f.IntVar(&h.port, "health-port", 0, "port that is checked; default: see --health")
+	f.IntVar(&h.port, "health-port", 0, port)
 	h.interval, h.timeout = span(2*time.Second), span(2*time.Second)
 	f.Var(&h.interval, "health-interval", "time between two checks, 1s to 300s")
 	f.Var(&h.timeout, "health-timeout", "how long an answer may take, 1s to 60s")
