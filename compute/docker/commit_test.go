@@ -1,6 +1,7 @@
 package docker
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -11,6 +12,7 @@ import (
 	"github.com/docker/docker/api/types/container"
 	"github.com/docker/docker/api/types/filters"
 	"github.com/docker/docker/api/types/image"
+	"github.com/docker/docker/client"
 	"github.com/google/go-cmp/cmp"
 
 	"nuage/api"
@@ -58,11 +60,12 @@ func TestCommittedConfig(t *testing.T) {
 	if got := made.Ports; len(got) != 1 || got[0] != 80 {
 		t.Errorf("ports are %v", got)
 	}
-	_, whole, err := e.cli.ImageInspectWithRaw(ctx, made.ID)
+	var whole bytes.Buffer
+	_, err = e.cli.ImageInspect(ctx, made.ID, client.ImageInspectWithRawResponse(&whole))
 	ok(t, err)
 	for _, word := range []string{"SECRET", "NUAGE_", "/.nuage", "/bin/other", "SIGUSR1", `"22/tcp"`} {
-		if strings.Contains(string(whole), word) {
-			t.Errorf("the image holds %s:\n%s", word, whole)
+		if strings.Contains(whole.String(), word) {
+			t.Errorf("the image holds %s:\n%s", word, &whole)
 		}
 	}
 	nothingHalf(t, e)

@@ -35,6 +35,9 @@ func reason(text string) string {
 }
 
 func codeOf(err error, text string) api.Code {
+	if known := api.CodeOf(err); known != api.Internal {
+		return known
+	}
 	switch {
 	case unreachable(err), cerrdefs.IsUnavailable(err),
 		errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):

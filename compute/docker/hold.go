@@ -22,8 +22,18 @@ type holds struct {
 	resumed bool           // what a process that was killed has left paused goes on again
 }
 
-// hold pauses a container until release. One that does not run is held as it is.
+// hold pauses a container until release. One that does not run is held as it is. The error is the client's.
 func (e *Engine) hold(ctx context.Context, id string) error {
+	return until(ctx, "hold a container that starts processes all the time", func(ctx context.Context) (bool, error) {
+		err := e.holdOnce(ctx, id)
+		if err != nil && strings.Contains(err.Error(), "unable to freeze") {
+			return false, nil // it starts processes faster than the engine stops them
+		}
+		return true, err
+	})
+}
+
+func (e *Engine) holdOnce(ctx context.Context, id string) error {
 	e.holds.mu.Lock()
 	defer e.holds.mu.Unlock()
 	if e.holds.by[id] == 0 {
