@@ -2,6 +2,8 @@ package controlplane
 
 import (
 	"errors"
+	"iter"
+	"maps"
 	"reflect"
 	"slices"
 
@@ -15,44 +17,41 @@ type write func(tx *storage.Tx) error
 // settle writes down what a pass has found: workloads that are there without a record, statuses that changed, deletions
 // that are complete, runs that began or ended. All of it is one commit.
 func (cp *ControlPlane) settle(w *world) error {
-	writes := slices.Concat(cp.adopt(w), cp.settleRuns(w), cp.settleTracks(w), cp.settleFleets(w))
-	for _, n := range w.networks {
-		found := w.networkStatus(n)
-		writes = append(writes, writeStatus(cp, w, networkTable, n, &found.Status, !reflect.DeepEqual(n.Status, found), func(now *api.Network) { now.Status = found }))
+	writes := slices.Concat(cp.adopt(w), cp.settleRuns(w), cp.settleTracks(w), cp.settleFleets(w), cp.settleInstances(w),
+		statuses(cp, w, networkTable, maps.Values(w.networks), func(n *api.Network) *api.NetworkStatus { return &n.Status }, w.networkStatus),
+		statuses(cp, w, balancerTable, slices.Values(w.balancers), func(b *api.LoadBalancer) *api.LoadBalancerStatus { return &b.Status }, w.balancerStatus),
+		statuses(cp, w, volumeTable, maps.Values(w.volumes), func(v *api.Volume) *api.VolumeStatus { return &v.Status }, w.volumeStatus),
+		statuses(cp, w, snapshotTable, slices.Values(w.snapshots), func(s *api.Snapshot) *api.SnapshotStatus { return &s.Status }, w.snapshotStatus),
+		statuses(cp, w, imageTable, maps.Values(w.images), func(g *api.Image) *api.ImageStatus { return &g.Status }, w.imageStatus),
+		statuses(cp, w, databaseTable, slices.Values(w.databases), func(d *api.Database) *api.DatabaseStatus { return &d.Status }, w.databaseStatus),
+		statuses(cp, w, appTable, slices.Values(w.apps), func(a *api.App) *api.AppStatus { return &a.Status }, w.appStatus),
+	)
+	return cp.writeAll(slices.DeleteFunc(writes, func(fn write) bool { return fn == nil }))
+}
+
+// statuses writes the statuses of a noun that say something else than before.
+func statuses[T, S any](cp *ControlPlane, w *world, table *storage.Table[T], all iter.Seq[T], of func(*T) *S, find func(T) S) []write {
+	var writes []write
+	for one := range all {
+		found := find(one)
+		state := any(&found).(interface{ State() *api.Status }).State()
+		writes = append(writes, writeStatus(cp, w, table, one, state, !reflect.DeepEqual(*of(&one), found), func(now *T) { *of(now) = found }))
 	}
-	for _, b := range w.balancers {
-		found := w.balancerStatus(b)
-		writes = append(writes, writeStatus(cp, w, balancerTable, b, &found.Status, !reflect.DeepEqual(b.Status, found), func(now *api.LoadBalancer) { now.Status = found }))
-	}
-	for _, v := range w.volumes {
-		found := w.volumeStatus(v)
-		writes = append(writes, writeStatus(cp, w, volumeTable, v, &found.Status, !reflect.DeepEqual(v.Status, found), func(now *api.Volume) { now.Status = found }))
-	}
-	for _, s := range w.snapshots {
-		found := w.snapshotStatus(s)
-		writes = append(writes, writeStatus(cp, w, snapshotTable, s, &found.Status, !reflect.DeepEqual(s.Status, found), func(now *api.Snapshot) { now.Status = found }))
-	}
-	for _, g := range w.images {
-		found := w.imageStatus(g)
-		writes = append(writes, writeStatus(cp, w, imageTable, g, &found.Status, !reflect.DeepEqual(g.Status, found), func(now *api.Image) { now.Status = found }))
-	}
+	return writes
+}
+
+// settleInstances forgets the instances that are gone and writes the statuses of the others.
+func (cp *ControlPlane) settleInstances(w *world) []write {
+	var drops []write
+	var stay []api.Instance
 	for _, i := range w.instances {
 		if _, there := w.observed[i.ID]; i.DeletedAt != nil && !there && len(w.machines[i.ID].Commits) == 0 && !cp.loop.busy(i.ID) {
-			writes = append(writes, cp.dropInstance(i))
+			drops = append(drops, cp.dropInstance(i))
 			continue
 		}
-		found := w.instanceStatus(i)
-		writes = append(writes, writeStatus(cp, w, instanceTable, i, &found.Status, !reflect.DeepEqual(i.Status, found), func(now *api.Instance) { now.Status = found }))
+		stay = append(stay, i)
 	}
-	for _, d := range w.databases {
-		found := w.databaseStatus(d)
-		writes = append(writes, writeStatus(cp, w, databaseTable, d, &found.Status, !reflect.DeepEqual(d.Status, found), func(now *api.Database) { now.Status = found }))
-	}
-	for _, a := range w.apps {
-		found := w.appStatus(a)
-		writes = append(writes, writeStatus(cp, w, appTable, a, &found.Status, !reflect.DeepEqual(a.Status, found), func(now *api.App) { now.Status = found }))
-	}
-	return cp.writeAll(slices.DeleteFunc(writes, func(fn write) bool { return fn == nil }))
+	return append(drops, statuses(cp, w, instanceTable, slices.Values(stay), func(i *api.Instance) *api.InstanceStatus { return &i.Status }, w.instanceStatus)...)
 }
 
 // writeAll makes one commit of all writes. Where one of them fails it must not hold up the others, so each gets its own.

@@ -69,21 +69,11 @@ func (cp *ControlPlane) read() (*world, error) {
 	err := cp.Store.View(func(tx *storage.Tx) error {
 		for _, load := range []func() error{
 			func() error { return index(tx, projectTable, w.projects, func(p api.Project) string { return p.Name }) },
-			func() error {
-				return index(tx, keyTable, w.keys, func(k api.Key) string { return k.Project + "/" + k.Name })
-			},
-			func() error {
-				return index(tx, groupTable, w.groups, func(g api.SecurityGroup) string { return g.Project + "/" + g.Name })
-			},
-			func() error {
-				return index(tx, networkTable, w.networks, func(n api.Network) string { return n.Project + "/" + n.Name })
-			},
-			func() error {
-				return index(tx, imageTable, w.images, func(i api.Image) string { return i.Project + "/" + i.Name })
-			},
-			func() error {
-				return index(tx, volumeTable, w.volumes, func(v api.Volume) string { return v.Project + "/" + v.Name })
-			},
+			func() error { return index(tx, keyTable, w.keys, fullName) },
+			func() error { return index(tx, groupTable, w.groups, fullName) },
+			func() error { return index(tx, networkTable, w.networks, fullName) },
+			func() error { return index(tx, imageTable, w.images, fullName) },
+			func() error { return index(tx, volumeTable, w.volumes, fullName) },
 			func() error { return all(tx, snapshotTable, &w.snapshots) },
 			func() error { return all(tx, balancerTable, &w.balancers) },
 			func() error { return all(tx, fleetTable, &w.fleets) },
@@ -136,6 +126,9 @@ func all[T any](tx *storage.Tx, table *storage.Table[T], out *[]T) error {
 func index[T any](tx *storage.Tx, table *storage.Table[T], out map[string]T, key func(T) string) error {
 	return table.Each(tx, "", func(t T) error { out[key(t)] = t; return nil })
 }
+
+// fullName is project/name of a noun.
+func fullName[T any](t T) string { return head(&t).Project + "/" + head(&t).Name }
 
 // look adds what the engine, the guests and the health checks say now.
 func (cp *ControlPlane) look(ctx context.Context, w *world) error {
