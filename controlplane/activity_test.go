@@ -72,6 +72,20 @@ func TestEveryVerbIsRecordedOnce(t *testing.T) {
 		{"resize instance i [scaling]", func() error { return one(c.Instances.Update(ctx, "default", "i", bigger, 0)) }},
 		{"update instance i [configuration]", func() error { return one(c.Instances.Update(ctx, "default", "i", tagged, 0)) }},
 		{"reboot instance i [configuration]", func() error { return one(c.Instances.Power(ctx, "default", "i", api.PowerReboot)) }},
+		{"create load-balancer l [network-controls]", func() error {
+			return one(c.LoadBalancers.Create(ctx, "default", "l", api.LoadBalancerSpec{Port: freePort(t), Targets: targets("i")}))
+		}},
+		{"update load-balancer l [network-controls]", func() error {
+			return one(c.LoadBalancers.Update(ctx, "default", "l", api.LoadBalancerSpec{Port: freePort(t), Targets: targets("i")}, 0))
+		}},
+		{"delete load-balancer l [network-controls]", func() error { return c.LoadBalancers.Delete(ctx, "default", "l", 0) }},
+		{"create instance-group e [scaling]", func() error {
+			return one(c.InstanceGroups.Create(ctx, "default", "e", api.InstanceGroupSpec{Min: 1, Max: 1, Template: spec}))
+		}},
+		{"update instance-group e [scaling]", func() error {
+			return one(c.InstanceGroups.Update(ctx, "default", "e", api.InstanceGroupSpec{Min: 1, Max: 2, Template: spec}, 0))
+		}},
+		{"delete instance-group e [scaling]", func() error { return c.InstanceGroups.Delete(ctx, "default", "e", 0) }},
 		{"delete instance i [configuration]", func() error { return c.Instances.Delete(ctx, "default", "i", 0) }},
 		{"create app a [application]", func() error { return one(c.Apps.Create(ctx, "default", "a", web)) }},
 		{"configure app a [configuration]", func() error { p.appSettled(t, "a"); return one(c.Apps.Update(ctx, "default", "a", blue, 0)) }},

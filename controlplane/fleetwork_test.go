@@ -110,7 +110,6 @@ func TestAGroupFollowsItsLoad(t *testing.T) {
 		time.Sleep(10 * time.Minute)
 		s.groupSays(t, "running: 2 of 2 members healthy") // 42% of two is 84% of one
 		s.load(t, 10)
-		began = time.Now()
 		s.groupSays(t, "running: 1 of 1 members healthy")
 		got := s.decisions(t)
 		if len(got) > 3 { // how far the mean has come down by then depends on when the samples are taken
