@@ -307,13 +307,14 @@ func (cp *ControlPlane) retireMember(tx *storage.Tx, g api.InstanceGroup, a acti
 	return cp.record(tx, platform("scaling"), "instance-group", &g.Meta, a.verb, a.name+": "+a.reason)
 }
 
-// addMember creates an instance from the template. That it is a member, and of which template, is in the same commit.
+// addMember creates an instance from the template. That it is a member, and of which template, is in the same commit. For a
+// group that has changed since it was planned nothing is made: the next pass plans again.
 func (cp *ControlPlane) addMember(ctx context.Context, g api.InstanceGroup, reason string) error {
 	r := cp.instances()
-	admit := r.admit
+	admit, changed := r.admit, false
 	r.admit = func(tx *storage.Tx, by api.Actor, old, next *api.Instance) error {
 		stored, err := fleetTable.Get(tx, g.ID)
-		if err != nil || stored.DeletedAt != nil || stored.Generation != g.Generation {
+		if changed = err != nil || stored.DeletedAt != nil || stored.Generation != g.Generation; changed {
 			return api.Errorf(api.Conflict, "cannot add a member: instance group %q has changed", g.Name)
 		}
 		next.Status.Group = g.Name
@@ -332,6 +333,9 @@ func (cp *ControlPlane) addMember(ctx context.Context, g api.InstanceGroup, reas
 	}
 	name := g.Name + "-" + lastHex(cp.NewID("m"))[:5]
 	_, err := r.Create(api.WithActor(ctx, platform("scaling")), g.Project, name, g.Spec.Template)
+	if changed {
+		return nil
+	}
 	return err
 }
 

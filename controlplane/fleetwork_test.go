@@ -482,3 +482,19 @@ func (s *scene) groupsFit() error {
 	}
 	return errors.Join(errs...)
 }
+
+// TestAPlanOfAnEarlierGenerationMakesNothing: a change meanwhile is no trouble, and no member of the earlier template is made.
+func TestAPlanOfAnEarlierGenerationMakesNothing(t *testing.T) {
+	grouped(t, api.InstanceGroupSpec{Min: 1, Max: 2}, func(t *testing.T, s *scene) {
+		earlier := s.groupSays(t, "running: 1 of 1 members healthy")
+		s.changeGroup(t, func(g *api.InstanceGroupSpec) { g.Max = 3 })
+		todo := []action{{verb: fleetAdd, reason: "late"}, {verb: fleetScale, desired: 2, reason: "late"}}
+		must(t, s.doAll(asCustomer(), earlier, todo))
+		if g := s.groupSays(t, "running: 1 of 1 members healthy"); g.Status.Desired != 1 {
+			t.Errorf("the group is %+v", g.Status)
+		}
+		if got := s.decisions(t); len(got) != 1 {
+			t.Errorf("the decisions are %q", got)
+		}
+	})
+}
