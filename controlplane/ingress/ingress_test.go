@@ -303,6 +303,10 @@ func TestDrainCountsUntilTheLastByte(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer response.Body.Close()
+	b.SetRoutes(nil) // a route that is gone counts on
+	if got := b.InFlight("app-1"); got != 1 {
+		t.Errorf("without its route %d requests are in flight on the replica, want 1", got)
+	}
 	b.SetRoutes([]Route{shop(next)})
 	if _, got := b.get(t, "shop.app.localhost"); got != "next" {
 		t.Errorf("after the swap %q answered", got)
