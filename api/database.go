@@ -1,0 +1,97 @@
+package api
+
+import (
+	"context"
+	"time"
+)
+
+// Database is a managed server of a project.
+type Database struct {
+	Meta
+	Spec   DatabaseSpec   `json:"spec"`
+	Status DatabaseStatus `json:"status"`
+}
+
+// DatabaseSpec is what a user asks of a database. Size, BackupSeconds and Keep can change.
+type DatabaseSpec struct {
+	Engine       string `json:"engine" enum:"postgres" doc:"which server"`
+	Size         string `json:"size,omitempty" enum:",nano,micro,small,medium,large" doc:"micro when empty"`
+	StorageBytes int64  `json:"storageBytes,omitempty" minimum:"0" doc:"1 GiB when 0; billed, not enforced where the engine cannot"`
+
+	BackupSeconds int64    `json:"backupSeconds,omitempty" minimum:"0" doc:"how often it is backed up, in real time; 60 s to 31 days; 0: only when asked for"`
+	Keep          int      `json:"keep,omitempty" minimum:"0" maximum:"100" doc:"how many verified scheduled backups stay; 7 when 0"`
+	Restore       *Restore `json:"restore,omitempty" doc:"what it begins with; absent: nothing; cannot change"`
+}
+
+// Restore says what a new database begins with. Backup or Database must be given.
+type Restore struct {
+	Backup   string `json:"backup,omitempty" doc:"name of a backup that is verified; the cloud fills it in where Database is given"`
+	Database string `json:"database,omitempty" doc:"name of the database whose newest verified backup it is; it may be deleted"`
+}
+
+// DatabaseStatus is how the database does.
+type DatabaseStatus struct {
+	Status
+	Version      string `json:"version,omitempty"`
+	Host         string `json:"host,omitempty" doc:"from the laptop"`
+	Port         int    `json:"port,omitempty"`
+	InternalHost string `json:"internalHost,omitempty" doc:"in the project's network"`
+	InternalPort int    `json:"internalPort,omitempty"`
+	SizeBytes    int64  `json:"sizeBytes" doc:"observed size of the data"`
+	Restarts     int    `json:"restarts"`
+}
+
+// Credentials let a client into a database.
+type Credentials struct {
+	User        string `json:"user"`
+	Password    string `json:"password"`
+	URL         string `json:"url" doc:"from the laptop"`
+	InternalURL string `json:"internalUrl" doc:"from apps, functions and instances of the project"`
+}
+
+// Databases are a project's databases. The deletion of one that has served takes a last backup first, and waits for it;
+// who does not want it deletes that backup meanwhile.
+type Databases interface {
+	Resource[Database, DatabaseSpec]
+	// Credentials. NotFound. Conflict: not running yet.
+	Credentials(ctx context.Context, project, name string) (Credentials, error)
+}
+
+// Backup is what a database held at one moment. It outlives its database.
+type Backup struct {
+	Meta
+	Spec   BackupSpec   `json:"spec"`
+	Status BackupStatus `json:"status"`
+}
+
+// BackupSpec says of what.
+type BackupSpec struct {
+	Database string `json:"database" doc:"name of a running database in the project; it may be deleted afterwards"`
+}
+
+// BackupStatus is what the cloud says of a backup. Its phase is running when it is verified, and failed when it can't be restored.
+type BackupStatus struct {
+	Status
+	DatabaseID string     `json:"databaseId" doc:"of the database it is of, which may be gone"`
+	Engine     string     `json:"engine"`
+	Trigger    string     `json:"trigger" enum:"manual,schedule,deletion" doc:"what it was made for"`
+	TakenAt    *time.Time `json:"takenAt,omitempty" doc:"the moment it holds; absent until it is stored"`
+	SizeBytes  int64      `json:"sizeBytes" doc:"what is stored, compressed; billed"`
+	SHA256     string     `json:"sha256,omitempty" doc:"of what is stored"`
+	Verified   bool       `json:"verified" doc:"restored into a server of its own, which held exactly what the database held"`
+	Tables     int        `json:"tables"`
+	Rows       int64      `json:"rows" doc:"of all tables"`
+}
+
+// What a backup was made for.
+const (
+	BackupManual   = "manual"
+	BackupSchedule = "schedule"
+	BackupDeletion = "deletion"
+)
+
+// Backups are a project's backups of databases. Update is Unsupported: a backup is what it was. One that is made is of the moment,
+// consistent, and holds nobody up.
+type Backups interface {
+	Resource[Backup, BackupSpec]
+}
