@@ -20,7 +20,9 @@ type firewall struct {
 	mu sync.Mutex
 }
 
-// load replaces the table in one transaction: there is no moment without rules, and flows that are established stay.
+// load replaces the rules in one transaction, and flows that are established stay. A packet can meet the moment at which the old
+// rules go: their sets are empty by then. So nothing is let through for the sole reason that no set names it. The chains
+// stay: of one that is made anew, or goes, the kernel uses the policy alone for a moment.
 // Rejecting needs a part of netfilter that some kernels lack; then what is denied is dropped instead.
 func (f *firewall) load(p policy) error {
 	f.mu.Lock()
@@ -39,7 +41,7 @@ func replaceTable(p policy, denied expr.Any) error {
 	}
 	b.input(p)
 	b.output(p, denied)
-	b.hook("forward", nftables.ChainHookForward, nftables.ChainPolicyDrop) // a machine is no router, and no way around its rules
+	b.hook("forward", nftables.ChainHookForward) // a machine is no router, and no way around its rules
 	return b.commit()
 }
 
@@ -53,7 +55,7 @@ func (f *firewall) redirect(from, to netip.AddrPort) error {
 	if err != nil {
 		return err
 	}
-	b.chain = b.conn.AddChain(&nftables.Chain{Name: "output", Table: b.table, Type: nftables.ChainTypeNAT,
+	b.begin(&nftables.Chain{Name: "output", Table: b.table, Type: nftables.ChainTypeNAT,
 		Hooknum: nftables.ChainHookOutput, Priority: nftables.ChainPriorityNATDest})
 	target := []expr.Any{
 		&expr.Immediate{Register: 1, Data: to.Addr().AsSlice()},
@@ -72,14 +74,12 @@ type batch struct {
 	err   error
 }
 
-// newBatch begins a transaction that replaces a table.
+// newBatch begins a transaction on a table, which need not be there.
 func newBatch(table *nftables.Table) (*batch, error) {
 	conn, err := nftables.New()
 	if err != nil {
 		return nil, fmt.Errorf("cannot reach nftables: %w", err)
 	}
-	conn.AddTable(table) // so that the deletion always finds one
-	conn.DelTable(table)
 	conn.AddTable(table)
 	return &batch{conn: conn, table: table}, nil
 }
@@ -94,11 +94,17 @@ func (b *batch) commit() error {
 	return nil
 }
 
-func (b *batch) hook(name string, hook *nftables.ChainHook, policy nftables.ChainPolicy) {
-	b.chain = b.conn.AddChain(&nftables.Chain{
-		Name: name, Table: b.table, Type: nftables.ChainTypeFilter,
-		Hooknum: hook, Priority: nftables.ChainPriorityFilter, Policy: &policy,
-	})
+// begin empties a chain, which need not be there, and writes its rules from here on.
+func (b *batch) begin(chain *nftables.Chain) {
+	b.chain = b.conn.AddChain(chain)
+	b.conn.FlushChain(b.chain)
+}
+
+// hook begins a chain that drops what no rule of it lets through.
+func (b *batch) hook(name string, hook *nftables.ChainHook) {
+	policy := nftables.ChainPolicyDrop
+	b.begin(&nftables.Chain{Name: name, Table: b.table, Type: nftables.ChainTypeFilter,
+		Hooknum: hook, Priority: nftables.ChainPriorityFilter, Policy: &policy})
 }
 
 func (b *batch) rule(parts ...[]expr.Any) {
@@ -112,7 +118,7 @@ func (b *batch) rule(parts ...[]expr.Any) {
 // input: what the machine says to itself goes; link-local addresses are only for that; then who is denied, then
 // answers, then what the rules let in.
 func (b *batch) input(p policy) {
-	b.hook("input", nftables.ChainHookInput, nftables.ChainPolicyDrop)
+	b.hook("input", nftables.ChainHookInput)
 	b.rule(interfaceIs(expr.MetaKeyIIFNAME, "lo"), accept())
 	b.rule(v4(), linkLocal(source4), drop())
 	b.rule(v4(), linkLocal(target4), drop())
@@ -150,9 +156,9 @@ func (b *batch) allow(r rule, family []expr.Any, sources ranges, at field, icmp 
 
 // output: what the machine says to itself goes, Docker's DNS at 127.0.0.11 and metadata among it; nothing goes out under
 // or to a link-local address (where the host is itself a cloud's machine, its own metadata lie there), and nothing with
-// options in its header, which could name another way; then answers, then what is denied or not allowed.
+// options in its header, which could name another way; then answers, then what may be reached.
 func (b *batch) output(p policy, denied expr.Any) {
-	b.hook("output", nftables.ChainHookOutput, nftables.ChainPolicyAccept)
+	b.hook("output", nftables.ChainHookOutput)
 	b.rule(interfaceIs(expr.MetaKeyOIFNAME, "lo"), accept())
 	b.rule(v4(), linkLocal(source4), drop())
 	b.rule(v4(), linkLocal(target4), []expr.Any{denied})
@@ -161,11 +167,8 @@ func (b *batch) output(p policy, denied expr.Any) {
 	for _, kind := range []byte{133, 134, 135, 136} { // neighbour discovery
 		b.rule(v6(), protocol(unix.IPPROTO_ICMPV6), icmpType(kind), accept())
 	}
-	b.match(p.denyOut, target4, target6, []expr.Any{denied})
-	if p.restricted {
-		b.match(p.allowOut, target4, target6, accept())
-		b.rule([]expr.Any{denied})
-	}
+	b.match(p.out, target4, target6, accept())
+	b.rule([]expr.Any{denied})
 }
 
 // match writes a rule for each family that has spans.

@@ -92,6 +92,39 @@ func TestDenyOut(t *testing.T) {
 	}
 }
 
+// TestNoGapBetweenRules sends to a denied address without a rest while the rules are replaced again and again.
+func TestNoGapBetweenRules(t *testing.T) {
+	m := ready(t)
+	gateway, err := m.gateway()
+	if err != nil {
+		t.Fatal(err)
+	}
+	laptop, err := net.ListenPacket("udp4", gateway+":0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer laptop.Close()
+	config := m.config
+	config.DenyOut = []string{gateway}
+	m.configure(config)
+	port := laptop.LocalAddr().(*net.UDPAddr).Port
+	m.run(fmt.Sprintf("perl -MIO::Socket -e 'open(STDERR, q(>/dev/null)); $s = IO::Socket::INET->new(Proto => q(udp), PeerAddr => q(%s:%d)); while (1) { $s->send(q(x)); $n++ %% 1000 or system(q(echo >> /tmp/sent)) }' >/dev/null 2>&1 &", gateway, port))
+	m.awaitOutput("test -s /tmp/sent && echo sends", "sends\n")
+	for n := range 400 {
+		config.Rules = []link.Rule{{Protocol: "tcp", FromPort: 8000 + n%2, Sources: []string{"0.0.0.0/0"}}}
+		m.configure(config)
+	}
+	if err := laptop.SetReadDeadline(time.Now().Add(100 * time.Millisecond)); err != nil {
+		t.Fatal(err)
+	}
+	if _, from, err := laptop.ReadFrom(make([]byte, 1)); err == nil {
+		t.Errorf("%s got through to a denied address", from)
+	}
+	if out, _ := m.run("wc -l < /tmp/sent"); len(strings.TrimSpace(out)) < 2 {
+		t.Errorf("only %s thousand packets were sent", out)
+	}
+}
+
 // TestDenyIn checks that who is denied gets in by no rule, loses what it had, and still answers.
 func TestDenyIn(t *testing.T) {
 	m, other := ready(t), ready(t)

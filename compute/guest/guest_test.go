@@ -75,6 +75,28 @@ func TestParseRules(t *testing.T) {
 	}
 }
 
+func TestWithout(t *testing.T) {
+	for _, c := range []struct{ all, taken, want string }{
+		{"10.0.0.0/8", "", "[10.0.0.0-10.255.255.255]"},
+		{"10.0.0.0/8", "10.0.0.0 10.8.0.1 10.8.0.3 10.255.255.255 11.0.0.0/8", "[10.0.0.1-10.8.0.0 10.8.0.2-10.8.0.2 10.8.0.4-10.255.255.254]"},
+		{"10.0.0.0/8 10.16.0.0/12", "0.0.0.0/0", "[]"},
+		{"10.0.0.0/24 10.0.2.0/24", "10.0.0.128/25 10.0.1.0/24 10.0.2.0/29", "[10.0.0.0-10.0.0.127 10.0.2.8-10.0.2.255]"},
+		{"0.0.0.0/0 ::/0", "224.0.0.0/4 255.255.255.255 fe80::/10", "[0.0.0.0-223.255.255.255 240.0.0.0-255.255.255.254 ::-fe7f:ffff:ffff:ffff:ffff:ffff:ffff:ffff fec0::-ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff]"},
+	} {
+		all, err := parseRanges(strings.Fields(c.all))
+		if err != nil {
+			t.Fatal(err)
+		}
+		taken, err := parseRanges(strings.Fields(c.taken))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := fmt.Sprint(all.without(taken)); got != c.want {
+			t.Errorf("%s without %s: %s; want %s", c.all, c.taken, got, c.want)
+		}
+	}
+}
+
 func TestRing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRing("b", time.Now)

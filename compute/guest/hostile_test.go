@@ -240,7 +240,7 @@ const rulesOutside = `table inet nuage {
 	}
 
 	chain output {
-		type filter hook output priority 0; policy accept;
+		type filter hook output priority 0; policy drop;
 		oifname "lo" accept
 		ip saddr 169.254.0.0/16 drop
 		ip daddr 169.254.0.0/16 reject with icmpx 3
@@ -250,8 +250,7 @@ const rulesOutside = `table inet nuage {
 		icmpv6 type 134 accept
 		icmpv6 type 135 accept
 		icmpv6 type 136 accept
-		ip daddr { 10.8.0.1 } reject with icmpx 3
-		ip daddr { 10.0.0.0/8 } accept
+		ip daddr { 10.0.0.0-10.8.0.0, 10.8.0.2-10.255.255.255 } accept
 		reject with icmpx 3
 	}
 

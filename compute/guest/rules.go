@@ -25,11 +25,9 @@ type rule struct {
 
 // policy is all the firewall is told.
 type policy struct {
-	in         []rule
-	denyIn     ranges
-	denyOut    ranges
-	restricted bool // only allowOut may be reached
-	allowOut   ranges
+	in     []rule
+	denyIn ranges
+	out    ranges // what may be reached
 }
 
 func parsePolicy(c link.Config) (policy, error) {
@@ -42,7 +40,10 @@ func parsePolicy(c link.Config) (policy, error) {
 			return policy{}, err
 		}
 	}
-	return policy{in, denyIn, denyOut, c.AllowOut != nil, allowOut}, nil
+	if c.AllowOut == nil {
+		allowOut = everywhere()
+	}
+	return policy{in, denyIn, allowOut.without(denyOut)}, nil
 }
 
 func parseRules(in []link.Rule) ([]rule, error) {
@@ -127,6 +128,41 @@ func touches(a, b span) bool {
 	}
 	next := a.last.Next()
 	return !next.IsValid() || b.first.Compare(next) <= 0
+}
+
+// everywhere is every address there is.
+func everywhere() ranges {
+	var out ranges
+	for _, all := range []netip.Prefix{netip.PrefixFrom(netip.IPv4Unspecified(), 0), netip.PrefixFrom(netip.IPv6Unspecified(), 0)} {
+		out = append(out, span{all.Addr(), lastOf(all)})
+	}
+	return out
+}
+
+// without returns what is left of the spans when others are taken out.
+func (r ranges) without(others ranges) ranges {
+	var out ranges
+	for _, s := range r {
+		out = append(out, s.without(others)...)
+	}
+	return out
+}
+
+func (s span) without(others ranges) ranges {
+	var out ranges
+	for _, o := range others.family(s.first.Is4()) {
+		if o.last.Less(s.first) || s.last.Less(o.first) {
+			continue
+		}
+		if s.first.Less(o.first) {
+			out = append(out, span{s.first, o.first.Prev()})
+		}
+		if !o.last.Less(s.last) {
+			return out
+		}
+		s.first = o.last.Next()
+	}
+	return append(out, s)
 }
 
 // family returns the spans of IPv4 or IPv6.
