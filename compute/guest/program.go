@@ -9,9 +9,9 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
-	"strings"
 	"syscall"
 
+	"github.com/anmitsu/go-shlex"
 	"golang.org/x/sys/unix"
 
 	"nuage/api"
@@ -149,7 +149,7 @@ func (p program) become() int {
 		return p.serve()
 	case modeLine:
 		if user.shell == "" {
-			return replace(strings.Fields(p.Args[0]), "")
+			return p.withoutShell()
 		}
 		return replace([]string{user.shell, "-c", p.Args[0]}, filepath.Base(user.shell))
 	case modeLogin:
@@ -162,6 +162,15 @@ func (p program) become() int {
 		return replace([]string{self, string(p.Mode)}, "nuage-guest")
 	}
 	return failed(2, fmt.Errorf("cannot run mode %q", p.Mode))
+}
+
+// withoutShell runs a line where no shell reads it: its words may be quoted as for one.
+func (p program) withoutShell() int {
+	words, err := shlex.Split(p.Args[0], true)
+	if err != nil {
+		return failed(statusCannotRun, fmt.Errorf("cannot read the command %q: %w", p.Args[0], err))
+	}
+	return replace(words, "")
 }
 
 // imageUser names the variable in which the engine hands on whom the image would run as, where that is not root.
