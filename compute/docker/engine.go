@@ -31,6 +31,8 @@ type Options struct {
 	GuestVolume  string       // another name for that volume, for tests
 	MaxLogBytes  int64        // what is kept of a workload's output, of a machine's four times that; 0: 2 MiB
 	Publish      bool         // publish ports on loopback even where container addresses can be reached
+
+	ClassicBuilder bool // build with the engine's classic builder even where it has BuildKit
 }
 
 const defaultLogBytes = 2 << 20
