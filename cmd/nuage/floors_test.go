@@ -30,8 +30,9 @@ var floors = map[string][]string{
 	"functions":                  {"api"},
 	"functions/wasm":             {"api", "functions"},
 	"functions/sandbox":          {"api", "compute", "compute/guest/sandbox/wire", "functions"},
-	"controlplane":               {"api", "compute", "compute/guest/cloudconfig", "compute/guest/link", "compute/images", "controlplane/billing", "controlplane/ingress", "functions", "storage"},
+	"controlplane":               {"api", "compute", "compute/guest/cloudconfig", "compute/guest/link", "compute/images", "controlplane/billing", "controlplane/identity", "controlplane/ingress", "functions", "storage"},
 	"controlplane/billing":       {"api"},
+	"controlplane/identity":      {"api"},
 	"controlplane/ingress":       {"api"},
 	"controlplane/labs":          {"api"},
 	"cmd/nuage-guest":            {"compute/guest", "compute/guest/disk", "compute/guest/sandbox"},
@@ -46,6 +47,7 @@ var outside = map[string][]string{
 	"github.com/tetratelabs/":    {"functions/wasm"},
 	"github.com/google/nftables": {"compute/guest"},
 	"github.com/spf13/cobra":     {"cmd/nuage"},
+	"github.com/zitadel/":        {"controlplane/identity"},
 }
 
 func TestImportsGoDownOnly(t *testing.T) {
