@@ -111,7 +111,7 @@ func testGroupRolls(t *testing.T, c *liveCloud) {
 		if healthy == 0 {
 			return fatal{fmt.Errorf("no member serves: %+v", g.Status.Members)}
 		}
-		if current < 2 || current < len(g.Status.Members) || g.Status.Phase != api.Running {
+		if current < 2 || current < len(g.Status.Members) || !api.Settled(g.Meta, g.Status.Status) {
 			return fmt.Errorf("%s (%s): %+v", g.Status.Phase, g.Status.Reason, g.Status.Members)
 		}
 		return nil

@@ -8,10 +8,10 @@ import (
 )
 
 // testImages boots machines from what the catalog does not have: another machine's disk, and one static program.
-func testImages(t *testing.T, c *liveCloud, server string) {
+func testImages(t *testing.T, c *liveCloud) {
 	together(t, map[string]func(*testing.T){
 		"of a machine": func(t *testing.T) { testGolden(t, c) },
-		"scratch":      func(t *testing.T) { testScratch(t, c, server) },
+		"scratch":      func(t *testing.T) { testScratch(t, c) },
 		"no registry":  func(t *testing.T) { testNoRegistry(t, c) },
 	})
 }
@@ -47,8 +47,7 @@ func testGolden(t *testing.T, c *liveCloud) {
 }
 
 // testScratch boots an image that is one program, without a shell or a file beside.
-func testScratch(t *testing.T, c *liveCloud, server string) {
-	c.do(t, "image", "pull", server, "--name", "server")
+func testScratch(t *testing.T, c *liveCloud) {
 	c.machines(t, "bare --image server --security-group open --env COLOUR=blue")
 	at := c.address(t, "bare")
 	if a, err := request("GET", "http://"+at+":8080/", ""); err != nil || a.body != "bare for " {
@@ -65,7 +64,7 @@ func testScratch(t *testing.T, c *liveCloud, server string) {
 	if i := show[api.Instance](t, c, "instance", "bare"); i.Status.Phase != api.Running {
 		t.Errorf("it is %s (%s)", i.Status.Phase, i.Status.Reason)
 	}
-	c.do(t, "instance", "delete", "bare") // the image stays, for other tests
+	c.do(t, "instance", "delete", "bare")
 }
 
 // testNoRegistry asks for images that are not here. The answer says what is missing, and the catalog said so before.
@@ -76,6 +75,7 @@ func testNoRegistry(t *testing.T, c *liveCloud) {
 			t.Errorf("nuage %s says %q", strings.Join(line, " "), said)
 		}
 	}
+	c.do(t, "image", "delete", "absent-1")
 	var images api.List[api.Image]
 	c.decode(t, &images, "image", "list", "-o", "json")
 	needs := map[string]string{}

@@ -2,7 +2,6 @@ package main
 
 import (
 	"bufio"
-	"encoding/json"
 	"fmt"
 	"net"
 	"path/filepath"
@@ -105,20 +104,18 @@ func (c *liveCloud) cycleStep(t *testing.T, line ...string) {
 	}
 }
 
-// everything is what the engine and the state have of the cloud, but for what is written down for good.
+// everything is what the engine and the state have of the cloud, but for what is written down for good and for helpers
+// that the cloud keeps for itself.
 func (c *liveCloud) everything(t *testing.T) string {
 	t.Helper()
 	var all strings.Builder
-	for _, what := range [][]string{{"ps", "--all", "--filter", "label=nuage.kind=instance"}, {"network", "ls"}, {"volume", "ls"}, {"image", "ls"}} {
-		out := dockerCLI(t, append(what, "--quiet", "--filter", "label=nuage.cloud="+c.id)...)
-		fmt.Fprintf(&all, "docker %s: %d\n", what[0], len(strings.Fields(out)))
+	list := func(words ...string) []string {
+		return strings.Fields(dockerCLI(t, append(words, "--quiet", "--filter", "label=nuage.cloud="+c.id)...))
 	}
-	for _, id := range strings.Fields(dockerCLI(t, "network", "ls", "--quiet", "--filter", "label=nuage.cloud="+c.id)) {
-		var ends map[string]struct{}
-		if err := json.Unmarshal([]byte(dockerCLI(t, "network", "inspect", "--format", "{{json .Containers}}", id)), &ends); err != nil {
-			t.Fatal(err)
-		}
-		fmt.Fprintf(&all, "in network %s: %d\n", id, len(ends))
+	fmt.Fprintf(&all, "containers: %d\nvolumes: %d\n", len(list("ps", "--all", "--filter", "label=nuage.kind=instance")), len(list("volume", "ls")))
+	fmt.Fprintf(&all, "images: %d\n", len(list("image", "ls", "--filter", "label=nuage.owner")))
+	for _, id := range list("network", "ls") {
+		fmt.Fprintln(&all, "in a network:", dockerCLI(t, "network", "inspect", "--format", "{{len .Containers}}", id))
 	}
 	records := c.records(t)
 	for _, table := range []string{"instances", "machines", "tracks", "runs", "cursors", "networks", "volumes", "snapshots", "disks", "load-balancers", "instance-groups"} {

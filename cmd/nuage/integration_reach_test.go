@@ -49,6 +49,7 @@ func testApart(t *testing.T, c *liveCloud) {
 		}
 	}
 	places := append([]string{"red-1:22", "red-2:22", "blue-1:22", "foreign:22", red1, red2, blue, foreign}, c.laptop(t)...)
+	tests := map[string]func(*testing.T){}
 	for _, try := range []struct {
 		from  string
 		flags []string
@@ -58,10 +59,13 @@ func testApart(t *testing.T, c *liveCloud) {
 		{"blue-1", nil, []string{"blue-1:22", blue}},
 		{"foreign", []string{"--project", "abroad"}, []string{"foreign:22", foreign}},
 	} {
-		if got := c.reached(t, try.from, places, try.flags...); !slices.Equal(got, try.want) {
-			t.Errorf("%s reaches %v, want %v of %v", try.from, got, try.want, places)
+		tests[try.from] = func(t *testing.T) {
+			if got := c.reached(t, try.from, places, try.flags...); !slices.Equal(got, try.want) {
+				t.Errorf("it reaches %v, want %v of %v", got, try.want, places)
+			}
 		}
 	}
+	together(t, tests)
 }
 
 // laptop are places where something listens on this machine: on all its addresses, and the control address' port on them.
