@@ -13,7 +13,7 @@ type App struct {
 	Status AppStatus `json:"status"`
 }
 
-// AppSpec is what a user asks of an app. A change of anything but Replicas and DeadlineSeconds makes a release.
+// AppSpec is what a user asks of an app. A change of anything up to Restart makes a release.
 type AppSpec struct {
 	Image    string            `json:"image,omitempty" doc:"image reference; either this or source"`
 	Source   string            `json:"source,omitempty" doc:"id of an uploaded source folder (src-...)"`
@@ -25,15 +25,30 @@ type AppSpec struct {
 	Database string            `json:"database,omitempty" doc:"name of a database in the project, given as DATABASE_URL"`
 	Restart  int64             `json:"restart,omitempty" doc:"grows with each restart asked for"`
 
-	DeadlineSeconds int `json:"deadlineSeconds,omitempty" minimum:"0" maximum:"3600" doc:"how long a release may take from its start until all replicas are healthy; 90 when 0"`
+	DeadlineSeconds int  `json:"deadlineSeconds,omitempty" minimum:"0" maximum:"3600" doc:"how long a release may take from its start until all replicas are healthy; 90 when 0"`
+	Canary          int  `json:"canary,omitempty" minimum:"0" maximum:"99" doc:"percent of the requests that the release made by this very change gets; the one before keeps the others. 0: it gets all. It is not kept: the status has the shares"`
+	Sticky          bool `json:"sticky,omitempty" doc:"while requests are split, a client stays with the release that answered it first, by a cookie"`
+}
+
+// Share is one release's part of an app's requests.
+type Share struct {
+	Release int `json:"release" minimum:"1"`
+	Percent int `json:"percent" minimum:"0" maximum:"100"`
+}
+
+// Split says how an app's requests are shared out from now on.
+type Split struct {
+	Shares []Share `json:"shares" minItems:"1" maxItems:"10" doc:"together 100 percent; a release that is not named, or has 0, ends its requests and goes"`
+	Sticky *bool   `json:"sticky,omitempty" doc:"another setting of spec.sticky; as it was where absent"`
 }
 
 // AppStatus is how the app does.
 type AppStatus struct {
 	Status
 	URL      string    `json:"url,omitempty"`
-	Release  int       `json:"release" doc:"number of the release that serves; 0: none yet"`
+	Release  int       `json:"release" doc:"number of the release that serves, and that spec is of; 0: none yet"`
 	Target   int       `json:"target,omitempty" doc:"number of the release being deployed"`
+	Shares   []Share   `json:"shares,omitempty" doc:"how requests are split between releases, largest number first; absent: release gets all"`
 	Replicas []Replica `json:"replicas"`
 	Failure  *Failure  `json:"failure,omitempty" doc:"why the last deploy failed"`
 	Restarts int       `json:"restarts" doc:"times the platform brought a replica back"`
@@ -64,6 +79,7 @@ type Release struct {
 	Reason    string    `json:"reason"`
 	CreatedAt time.Time `json:"createdAt"`
 	By        string    `json:"by"`
+	Share     int       `json:"share" doc:"percent of the app's requests that it gets now"`
 }
 
 // Apps are a project's apps.
@@ -73,7 +89,13 @@ type Apps interface {
 	Releases(ctx context.Context, project, name string) (List[Release], error)
 	// Rollback deploys the image and settings of an earlier release as a new one. to 0: the newest that served before this one.
 	// NotFound: the app or the release. Conflict: nothing to go back to, or the release never served.
+	// While requests are split, 0 is the release that gets most of them beside the newest.
 	Rollback(ctx context.Context, project, name string, to int) (App, error)
+	// Split shares requests out between releases that served once. Each has all of the app's replicas; one that has none yet gets its
+	// requests when they are healthy. All to one release ends the split, and the app has that release's settings again.
+	// Invalid: the shares are not 100 percent together, or name a release twice. NotFound: the app or a release.
+	// Conflict: a release never served or its image is gone, or another one is being deployed.
+	Split(ctx context.Context, project, name string, split Split) (App, error)
 }
 
 // Source is an uploaded folder (an app's source, a function's code), stored by content.

@@ -66,7 +66,7 @@ func layerOf(noun, verb, detail string) api.Layer {
 		return api.LayerVirtualization
 	case "app restart", "app build", "database restart", "function load":
 		return api.LayerRuntime
-	case "app route", "app drain", "trigger create", "trigger delete":
+	case "app route", "app drain", "app split", "trigger create", "trigger delete":
 		return api.LayerNetworkControls
 	case "app create", "app deploy", "app deploy-failed", "app rollback", "app restart-all", "app run", "app delete",
 		"function create", "function deploy", "function delete":

@@ -93,6 +93,10 @@ func TestEveryVerbIsRecordedOnce(t *testing.T) {
 		{"restart-all app a [application]", func() error { return one(c.Apps.Update(ctx, "default", "a", restarted, 0)) }},
 		{"deploy app a [application]", func() error { return one(c.Apps.Update(ctx, "default", "a", other, 0)) }},
 		{"rollback app a [application]", func() error { return one(c.Apps.Rollback(ctx, "default", "a", 1)) }},
+		{"split app a [network-controls]", func() error {
+			p.appSettled(t, "a")
+			return one(c.Apps.Split(ctx, "default", "a", api.Split{Shares: []api.Share{{Release: 1, Percent: 50}, {Release: 2, Percent: 50}}}))
+		}},
 		{"delete app a [application]", func() error { return c.Apps.Delete(ctx, "default", "a", 0) }},
 		{"create database d [configuration]", func() error {
 			return one(c.Databases.Create(ctx, "default", "d", api.DatabaseSpec{Engine: "postgres"}))

@@ -79,14 +79,18 @@ func checkAppFields(name string, s *api.AppSpec) error {
 		return api.Errorf(api.Invalid, "cannot run %d replicas of app %q: 0 to 50 is possible", *s.Replicas, name)
 	case s.DeadlineSeconds < 0 || s.DeadlineSeconds > 3600:
 		return api.Errorf(api.Invalid, "cannot give a deploy of app %q %d seconds: 1 to 3600 is possible, and 0 for %s", name, s.DeadlineSeconds, deployDeadline)
+	case s.Canary < 0 || s.Canary > 99:
+		return api.Errorf(api.Invalid, "cannot give the new release of app %q %d%% of the requests: 1 to 99 is possible, and 0 for all", name, s.Canary)
 	case s.Health != "" && !strings.HasPrefix(s.Health, "/"):
 		return api.Errorf(api.Invalid, "cannot check health of app %q at %q: the path starts with /", name, s.Health)
 	}
 	return checkEnv(s.Env)
 }
 
-// admitApp makes a release of every change but the number of replicas and the deadline.
+// admitApp makes a release of every change of what a release keeps.
 func (cp *ControlPlane) admitApp(tx *storage.Tx, by api.Actor, old, next *api.App) error {
+	canary := next.Spec.Canary
+	next.Spec.Canary = 0
 	if db := next.Spec.Database; db != "" {
 		if _, err := cp.databases().find(tx, next.Project, db); err != nil {
 			return err
@@ -95,7 +99,7 @@ func (cp *ControlPlane) admitApp(tx *storage.Tx, by api.Actor, old, next *api.Ap
 	if old == nil {
 		next.Status.Replicas = []api.Replica{}
 		next.Status.URL = cp.url(next.Name, next.Project, "app")
-		return cp.addRelease(tx, by, next, release{})
+		return cp.addRelease(tx, by, next, release{}, 0)
 	}
 	if same(releaseSpec(old.Spec), releaseSpec(next.Spec)) {
 		return nil
@@ -104,12 +108,15 @@ func (cp *ControlPlane) admitApp(tx *storage.Tx, by api.Actor, old, next *api.Ap
 	if old.Spec.Source == next.Spec.Source && old.Spec.Image == next.Spec.Image {
 		from = cp.builtBefore(tx, *old)
 	}
-	return cp.addRelease(tx, by, next, from)
+	return cp.addRelease(tx, by, next, from, canary)
 }
 
 // releaseSpec is what a release keeps of a spec.
-func releaseSpec(s api.AppSpec) api.AppSpec {
-	s.Replicas, s.DeadlineSeconds = nil, 0
+func releaseSpec(s api.AppSpec) api.AppSpec { return operated(s, api.AppSpec{}) }
+
+// operated is what a release keeps of a spec, operated as another spec says: what of it makes no release.
+func operated(s, as api.AppSpec) api.AppSpec {
+	s.Replicas, s.DeadlineSeconds, s.Canary, s.Sticky = as.Replicas, as.DeadlineSeconds, as.Canary, as.Sticky
 	return s
 }
 
@@ -132,8 +139,9 @@ func (cp *ControlPlane) builtBefore(tx *storage.Tx, a api.App) release {
 	return release{}
 }
 
-// addRelease numbers a new release, which begins with an earlier one's image where it has one.
-func (cp *ControlPlane) addRelease(tx *storage.Tx, by api.Actor, a *api.App, from release) error {
+// addRelease numbers a new release, which begins with an earlier one's image where it has one. canary is the percent of requests
+// it gets when it serves, 0 for all.
+func (cp *ControlPlane) addRelease(tx *storage.Tx, by api.Actor, a *api.App, from release, canary int) error {
 	number := 1
 	err := releaseTable.Each(tx, a.ID+"/", func(r release) error { number = r.Number + 1; return nil })
 	if err != nil {
@@ -145,7 +153,7 @@ func (cp *ControlPlane) addRelease(tx *storage.Tx, by api.Actor, a *api.App, fro
 			return err
 		}
 	}
-	r := release{App: a.ID, Generation: a.Generation, Tag: from.Tag, Release: api.Release{Number: number, Image: from.Image, Spec: releaseSpec(a.Spec),
+	r := release{App: a.ID, Generation: a.Generation, Tag: from.Tag, Canary: canary, Release: api.Release{Number: number, Image: from.Image, Spec: releaseSpec(a.Spec),
 		State: building, Reason: "accepted", CreatedAt: cp.Now().UTC(), By: by.Name}}
 	if r.Image != "" {
 		r.State, r.Reason, r.Since = deploying, "starting its replicas", r.CreatedAt
@@ -158,6 +166,8 @@ func appVerb(old, next *api.App) (verb, detail string) {
 	switch {
 	case old == nil:
 		return "create", fmt.Sprintf("release %d from %s", next.Status.Target, orElse(next.Spec.Image, "source"))
+	case same(releaseSpec(old.Spec), releaseSpec(next.Spec)) && *old.Spec.Replicas == *next.Spec.Replicas:
+		return "configure", "how it is operated"
 	case same(releaseSpec(old.Spec), releaseSpec(next.Spec)):
 		return "scale", fmt.Sprintf("%d to %d replicas", *old.Spec.Replicas, *next.Spec.Replicas)
 	case old.Spec.Restart != next.Spec.Restart:
@@ -176,6 +186,7 @@ func (r apps) Releases(ctx context.Context, project, name string) (api.List[api.
 	}
 	err = r.cp.Store.View(func(tx *storage.Tx) error {
 		return releaseTable.Each(tx, a.ID+"/", func(rel release) error {
+			rel.Share = shareOf(a, rel.Number)
 			out.Items = append([]api.Release{rel.Release}, out.Items...)
 			return nil
 		})
@@ -207,10 +218,9 @@ func (r apps) Rollback(ctx context.Context, project, name string, to int) (api.A
 			}
 		}
 		was := a.Spec
-		a.Spec = target.Spec
-		a.Spec.Replicas, a.Spec.DeadlineSeconds = was.Replicas, was.DeadlineSeconds
+		a.Spec = operated(target.Spec, was)
 		a.Generation++
-		if err := r.cp.addRelease(tx, actor, &a, target); err != nil {
+		if err := r.cp.addRelease(tx, actor, &a, target, 0); err != nil {
 			return err
 		}
 		out = a
@@ -222,19 +232,28 @@ func (r apps) Rollback(ctx context.Context, project, name string, to int) (api.A
 	return out, err
 }
 
-// rollbackTarget finds the release to go back to: the one named, or the newest before the serving one that once served.
+// usable reads a release that requests may go to again. verb is what the app can't otherwise: roll back, split.
+func usable(tx *storage.Tx, a api.App, number int, verb string) (release, error) {
+	r, err := releaseTable.Get(tx, releaseKey(a.ID, number))
+	switch {
+	case err != nil:
+		return r, api.Errorf(api.NotFound, "cannot %s release %d: there is no such release", verb, number)
+	case !r.Served:
+		return r, api.Errorf(api.Conflict, "cannot %s release %d: it never served (%s)", verb, number, r.Reason)
+	case r.Image == "":
+		return r, api.Errorf(api.Conflict, "cannot %s release %d: %s", verb, number, r.Reason)
+	}
+	return r, nil
+}
+
+// rollbackTarget finds the release to go back to: the one named, or the newest before the serving one that once served; while
+// requests are split, the one that gets most of them beside that.
 func rollbackTarget(tx *storage.Tx, a api.App, to int) (release, error) {
+	if to == 0 && len(a.Status.Shares) > 0 {
+		to = mainShare(a.Status.Shares, a.Status.Release)
+	}
 	if to > 0 {
-		r, err := releaseTable.Get(tx, releaseKey(a.ID, to))
-		switch {
-		case err != nil:
-			return r, api.Errorf(api.NotFound, "cannot roll app %q back to release %d: there is no such release", a.Name, to)
-		case !r.Served:
-			return r, api.Errorf(api.Conflict, "cannot roll app %q back to release %d: it never served (%s)", a.Name, to, r.Reason)
-		case r.Image == "":
-			return r, api.Errorf(api.Conflict, "cannot roll app %q back to release %d: %s", a.Name, to, r.Reason)
-		}
-		return r, nil
+		return usable(tx, a, to, fmt.Sprintf("roll app %q back to", a.Name))
 	}
 	var found release
 	err := releaseTable.Each(tx, a.ID+"/", func(r release) error {
@@ -252,7 +271,7 @@ func rollbackTarget(tx *storage.Tx, a api.App, to int) (release, error) {
 // replicaID names a replica: the app, the release, the number.
 func replicaID(app string, release, n int) string { return fmt.Sprintf("%s-r%d-%d", app, release, n) }
 
-// planApp returns the replicas of the serving release, of the one being deployed, and of the one being drained.
+// planApp returns the replicas of the releases that serve, of the one being deployed, and of those being drained.
 func (w *world) planApp(a api.App) []compute.Workload {
 	if a.DeletedAt != nil || w.damaged[a.ID] {
 		return nil
@@ -307,12 +326,13 @@ func (w *world) appStatus(a api.App) api.AppStatus {
 	s := a.Status
 	s.Replicas = w.replicaStatus(a)
 	s.Restarts = w.restarts(a.ID)
-	up := 0
+	up, shares := 0, sharesOf(a)
 	for _, r := range s.Replicas {
-		if r.Release == s.Release && r.Phase == api.Running {
+		if shareOf(a, r.Release) > 0 && r.Phase == api.Running {
 			up++
 		}
 	}
+	wanted := *a.Spec.Replicas * len(shares)
 	target := w.releases[releaseKey(a.ID, s.Target)]
 	switch {
 	case a.DeletedAt != nil:
@@ -320,21 +340,21 @@ func (w *world) appStatus(a api.App) api.AppStatus {
 	case s.Target != 0:
 		s.Phase, s.Reason = w.deployPhase(a, target)
 	case len(w.drains[a.ID]) > 0:
-		s.Phase, s.Reason = api.Updating, fmt.Sprintf("release %d serves; release %d ends its requests", s.Release, w.drains[a.ID][0].Release)
+		s.Phase, s.Reason = api.Updating, fmt.Sprintf("%s; release %d ends its requests", sharesText(shares), w.drains[a.ID][0].Release)
 	case s.Release == 0:
 		s.Status.Generation, s.Phase = a.Generation, api.Failed
 	case *a.Spec.Replicas == 0:
 		s.Status.Generation, s.Phase, s.Reason = a.Generation, api.Stopped, "scaled to zero replicas"
-	case up == *a.Spec.Replicas && len(s.Replicas) == up:
+	case up == wanted && len(s.Replicas) == up:
 		s.Status.Generation, s.Phase = a.Generation, api.Running
-		s.Reason = fmt.Sprintf("release %d serves with %d of %d replicas", s.Release, up, up)
+		s.Reason = fmt.Sprintf("%s with %d of %d replicas", sharesText(shares), up, up)
 		if !w.real {
-			s.Reason = fmt.Sprintf("simulated: release %d has %d replicas, and nothing answers", s.Release, up)
+			s.Reason = fmt.Sprintf("simulated: %s with %d replicas, and nothing answers", sharesText(shares), up)
 		}
 	case s.Status.Generation == a.Generation:
-		s.Phase, s.Reason = api.Degraded, fmt.Sprintf("release %d serves with %d of %d replicas", s.Release, up, *a.Spec.Replicas)
+		s.Phase, s.Reason = api.Degraded, fmt.Sprintf("%s with %d of %d replicas", sharesText(shares), up, wanted)
 	default:
-		s.Phase, s.Reason = api.Updating, fmt.Sprintf("%d of %d replicas are up", up, *a.Spec.Replicas)
+		s.Phase, s.Reason = api.Updating, fmt.Sprintf("%d of %d replicas are up", up, wanted)
 	}
 	if f := s.Failure; f != nil && s.Target == 0 && s.Release != 0 && a.DeletedAt == nil {
 		s.Reason += fmt.Sprintf("; release %d failed: %s", f.Release, f.Reason)

@@ -115,7 +115,7 @@ func boundTo(tx *storage.Tx, a api.App, database string) (bool, error) {
 	}
 	bound := a.Spec.Database == database
 	err := releaseTable.Each(tx, a.ID+"/", func(r release) error {
-		live := r.Number == a.Status.Release || r.Number == a.Status.Target
+		live := serves(sharesOf(a), r.Number) || r.Number == a.Status.Target
 		if _, err := drainTable.Get(tx, releaseKey(a.ID, r.Number)); err == nil {
 			live = true
 		}

@@ -29,7 +29,7 @@ func (cp *ControlPlane) deploySteps(ctx context.Context, w *world) {
 			cp.deployStep(ctx, w, a, r)
 		}
 		for _, d := range w.drains[a.ID] {
-			cp.loop.dispatch(ctx, releaseKey(a.ID, d.Release)+"/drain", time.Minute, func(ctx context.Context) error { return cp.endDrain(ctx, a, d) })
+			cp.loop.dispatch(ctx, releaseKey(a.ID, d.Release)+"/drain", time.Minute, func(ctx context.Context) error { return cp.endDrain(ctx, w, a, d) })
 		}
 		if old := w.oldImages(a); len(old) > 0 {
 			cp.loop.dispatch(ctx, a.ID+"/images", time.Minute, func(ctx context.Context) error { return cp.dropImages(ctx, a, old) })
@@ -179,30 +179,20 @@ func (cp *ControlPlane) failDeploy(_ context.Context, a api.App, r release, why 
 	})
 }
 
-// switchOver makes a release the one that serves; the one before ends its requests.
+// switchOver makes a release serve; what it takes the requests of ends those it has.
 func (cp *ControlPlane) switchOver(a api.App, r release) error {
 	return cp.finishDeploy(a, r, func(tx *storage.Tx, now *api.App, rel *release) error {
 		rel.State, rel.Reason, rel.Served = serving, "serves", true
-		if old := now.Status.Release; old != 0 {
-			if err := cp.retireRelease(tx, a, old); err != nil {
-				return err
-			}
+		shares := []api.Share{{Release: r.Number, Percent: 100}}
+		if before := mainShare(sharesOf(*now), r.Number); rel.Canary > 0 && before != 0 {
+			shares = []api.Share{{Release: r.Number, Percent: rel.Canary}, {Release: before, Percent: 100 - rel.Canary}}
+		}
+		if err := cp.share(tx, now, shares, "served until the next release"); err != nil {
+			return err
 		}
 		now.Status.Release, now.Status.Failure = r.Number, nil
-		return cp.record(tx, platform("edge"), "app", &a.Meta, "route", fmt.Sprintf("requests go to release %d", r.Number))
+		return cp.record(tx, platform("edge"), "app", &a.Meta, "route", routeText(shares))
 	})
-}
-
-func (cp *ControlPlane) retireRelease(tx *storage.Tx, a api.App, number int) error {
-	old, err := releaseTable.Get(tx, releaseKey(a.ID, number))
-	if err != nil {
-		return err
-	}
-	old.State, old.Reason = superseded, "served until the next release"
-	if err := releaseTable.Put(tx, old); err != nil {
-		return err
-	}
-	return drainTable.Put(tx, drain{App: a.ID, Release: old.Number, Since: cp.Now().UTC()})
 }
 
 // finishDeploy applies fn if the release is still the one being deployed.
@@ -228,9 +218,12 @@ func (cp *ControlPlane) finishDeploy(a api.App, r release, fn func(*storage.Tx, 
 }
 
 // endDrain waits for the requests of the release before and lets it go.
-func (cp *ControlPlane) endDrain(ctx context.Context, a api.App, d drain) error {
-	for n := range *a.Spec.Replicas {
-		if err := cp.emptied(ctx, replicaID(a.ID, d.Release, n), d.Since); err != nil {
+func (cp *ControlPlane) endDrain(ctx context.Context, w *world, a api.App, d drain) error {
+	for _, o := range w.by.observed[a.ID] {
+		if !strings.HasPrefix(o.ID, fmt.Sprintf("%s-r%d-", a.ID, d.Release)) {
+			continue
+		}
+		if err := cp.emptied(ctx, o.ID, d.Since); err != nil {
 			return err
 		}
 	}

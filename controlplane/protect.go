@@ -85,13 +85,14 @@ func (w *world) whole(a api.App) bool {
 	return true
 }
 
-// live numbers the releases of an app that have replicas: the one that serves, the one being deployed, the one being drained.
+// live numbers the releases of an app that have replicas: those that serve, the one being deployed, those being drained.
 func (w *world) live(a api.App) []int {
 	var out []int
-	for _, n := range []int{a.Status.Release, a.Status.Target} {
-		if n != 0 {
-			out = append(out, n)
-		}
+	for _, s := range sharesOf(a) {
+		out = append(out, s.Release)
+	}
+	if a.Status.Target != 0 {
+		out = append(out, a.Status.Target)
 	}
 	for _, d := range w.drains[a.ID] {
 		out = append(out, d.Release)

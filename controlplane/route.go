@@ -42,20 +42,33 @@ func (cp *ControlPlane) route(w *world) {
 	cp.Edge.SetRoutes(routes)
 }
 
-// appRoute sends requests to the healthy replicas of the serving release.
+// appRoute sends requests to the healthy replicas of the releases that serve.
 func (w *world) appRoute(a api.App) ingress.Route {
-	r := ingress.Route{Host: hostName(a.Name, a.Project, "app"), Project: a.Project, Name: a.Name, Kind: "app", Note: a.Status.Reason}
-	rel, ok := w.releases[releaseKey(a.ID, a.Status.Release)]
-	if !ok {
-		return r
-	}
-	for n := range *a.Spec.Replicas {
-		id := replicaID(a.ID, rel.Number, n)
-		o := w.observed[id]
-		e, reachable := o.Endpoints[rel.Spec.Port]
-		if o.State == compute.StateRunning && reachable && w.health[id].ok && !w.leaving[id] {
-			r.Backends = append(r.Backends, ingress.Backend{ID: id, Address: net.JoinHostPort(e.Host, strconv.Itoa(e.Port))})
+	r := ingress.Route{Host: hostName(a.Name, a.Project, "app"), Project: a.Project, Name: a.Name, Kind: "app", Note: a.Status.Reason, Sticky: a.Spec.Sticky}
+	shares := sharesOf(a)
+	for _, s := range shares {
+		r.Backends = append(r.Backends, w.backends(a, s.Release)...)
+		if len(shares) > 1 {
+			r.Split = append(r.Split, ingress.Share{Group: releaseGroup(s.Release), Percent: s.Percent})
 		}
 	}
 	return r
+}
+
+// releaseGroup is what the edge, and a client's cookie, call the replicas of a release.
+func releaseGroup(release int) string { return "v" + itoa(release) }
+
+// backends are the healthy replicas of a release.
+func (w *world) backends(a api.App, release int) []ingress.Backend {
+	var out []ingress.Backend
+	rel := w.releases[releaseKey(a.ID, release)] // the zero release of one that can't be read has no endpoint
+	for n := range w.replicas(a, release) {
+		id := replicaID(a.ID, release, n)
+		o := w.observed[id]
+		e, reachable := o.Endpoints[rel.Spec.Port]
+		if o.State == compute.StateRunning && reachable && w.health[id].ok && !w.leaving[id] {
+			out = append(out, ingress.Backend{ID: id, Address: net.JoinHostPort(e.Host, strconv.Itoa(e.Port)), Group: releaseGroup(release)})
+		}
+	}
+	return out
 }

@@ -60,6 +60,7 @@ type release struct {
 	Tag        string    `json:"tag,omitempty"`    // of an image that we built
 	Since      time.Time `json:"since"`            // when its image was there: the deadline counts from it
 	Served     bool      `json:"served,omitempty"` // requests went to it once
+	Canary     int       `json:"canary,omitempty"` // percent of the requests that it gets when it serves; 0: all
 }
 
 func releaseKey(app string, number int) string { return app + "/" + pad(number) }

@@ -6,6 +6,7 @@ import (
 	"compress/gzip"
 	"io"
 	"math/big"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -107,10 +108,33 @@ func (s *suite) releases(t *testing.T) {
 	if states != "serving superseded superseded " {
 		t.Errorf("the releases are %q, newest first", states)
 	}
+	s.splits(t, x)
 	_, err = s.Cloud.Apps.Releases(x.ctx, x.project, "nobody")
 	wants(t, "releases of nobody", err, api.NotFound)
 	_, err = s.Cloud.Apps.Rollback(x.ctx, x.project, "nobody", 0)
 	wants(t, "roll back nobody", err, api.NotFound)
+}
+
+// splits shares the requests of an app whose releases 1 to 3 served out, and ends that again.
+func (s *suite) splits(t *testing.T, x trial[api.App, api.AppSpec]) {
+	share := func(shares ...api.Share) error {
+		_, err := s.Cloud.Apps.Split(x.ctx, x.project, "one", api.Split{Shares: shares})
+		return err
+	}
+	wants(t, "split into 90%", share(api.Share{Release: 3, Percent: 90}), api.Invalid)
+	wants(t, "split by a release twice", share(api.Share{Release: 3, Percent: 50}, api.Share{Release: 3, Percent: 50}), api.Invalid)
+	wants(t, "split by no release", share(api.Share{Release: 9, Percent: 100}), api.NotFound)
+	_, err := s.Cloud.Apps.Split(x.ctx, x.project, "nobody", api.Split{Shares: []api.Share{{Release: 1, Percent: 100}}})
+	wants(t, "split nobody", err, api.NotFound)
+	must(t, "split", share(api.Share{Release: 2, Percent: 90}, api.Share{Release: 3, Percent: 10}))
+	a := x.settled(t, "one")
+	if want := []api.Share{{Release: 3, Percent: 10}, {Release: 2, Percent: 90}}; !slices.Equal(a.Status.Shares, want) || a.Status.Release != 3 || len(a.Status.Replicas) != 2 {
+		t.Errorf("split it has the shares %v, release %d and %d replicas, want %v, 3 and 2", a.Status.Shares, a.Status.Release, len(a.Status.Replicas), want)
+	}
+	must(t, "all to the earlier release", share(api.Share{Release: 2, Percent: 100}, api.Share{Release: 3}))
+	if a = x.settled(t, "one"); a.Status.Shares != nil || a.Status.Release != 2 || len(a.Status.Replicas) != 1 || a.Spec.Env["COLOR"] != "blue" {
+		t.Errorf("after the split release %d serves with %v and the settings %v, want release 2 with its own", a.Status.Release, a.Status.Replicas, a.Spec.Env)
+	}
 }
 
 func (s *suite) credentials(t *testing.T) {

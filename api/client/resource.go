@@ -141,6 +141,10 @@ func (a apps) Rollback(ctx context.Context, project, name string, to int) (api.A
 	return ask[api.App](ctx, a.c, request{method: http.MethodPost, path: a.at(project, name, "rollback"), in: in})
 }
 
+func (a apps) Split(ctx context.Context, project, name string, split api.Split) (api.App, error) {
+	return ask[api.App](ctx, a.c, request{method: http.MethodPost, path: a.at(project, name, "split"), in: split})
+}
+
 type databases struct {
 	resource[api.Database, api.DatabaseSpec]
 }

@@ -11,6 +11,7 @@ func (f *face) appRoutes() []route {
 	return []route{
 		{get, single + "releases", anyToken, "apps", "list-releases", "List the releases of an app, newest first", handle(f.releases)},
 		{post, single + "rollback", anyToken, "apps", "rollback-app", "Deploy an earlier release again", handle(f.rollback, example(RollbackRequest{To: 3}))},
+		{post, single + "split", anyToken, "apps", "split-app", "Share requests out between releases", handle(f.split, example(api.Split{Shares: []api.Share{{Release: 3, Percent: 10}, {Release: 2, Percent: 90}}}))},
 	}
 }
 
@@ -35,6 +36,20 @@ func (f *face) rollback(ctx context.Context, in *rollbackInput) (*object[api.App
 		to = in.Body.To
 	}
 	v, err := f.Cloud.Apps.Rollback(ctx, in.Project, in.Name, to)
+	if err != nil {
+		return nil, err
+	}
+	return answerObject(settle(ctx, f.Cloud.Apps, in.Named, in.Wait.limit, v))
+}
+
+type splitInput struct {
+	Named
+	Waiting
+	Body api.Split
+}
+
+func (f *face) split(ctx context.Context, in *splitInput) (*object[api.App], error) {
+	v, err := f.Cloud.Apps.Split(ctx, in.Project, in.Name, in.Body)
 	if err != nil {
 		return nil, err
 	}

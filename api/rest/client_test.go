@@ -46,6 +46,10 @@ func TestClientCarriesValues(t *testing.T) {
 		"revoke":   func(c api.Cloud) (any, error) { return nil, c.Tokens.Revoke(ctx, "t") },
 		"actor":    func(c api.Cloud) (any, error) { return c.Tokens.Authenticate(ctx, "shop-only") },
 		"rollback": func(c api.Cloud) (any, error) { return c.Apps.Rollback(ctx, "p", "web", 4) },
+		"split": func(c api.Cloud) (any, error) {
+			sticky := true
+			return c.Apps.Split(ctx, "p", "web", api.Split{Shares: []api.Share{{Release: 3, Percent: 10}, {Release: 2, Percent: 90}}, Sticky: &sticky})
+		},
 		"password": func(c api.Cloud) (any, error) { return c.Databases.Credentials(ctx, "p", "db") },
 		"calls":    func(c api.Cloud) (any, error) { return c.Functions.Calls(ctx, "p", "f", 3) },
 		"activities": func(c api.Cloud) (any, error) {

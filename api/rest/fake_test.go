@@ -214,6 +214,10 @@ func (fakeApps) Rollback(_ context.Context, _, name string, to int) (api.App, er
 	return api.App{Meta: api.Meta{Name: name}, Status: api.AppStatus{Target: to}}, nil
 }
 
+func (fakeApps) Split(_ context.Context, _, name string, split api.Split) (api.App, error) {
+	return api.App{Meta: api.Meta{Name: name}, Spec: api.AppSpec{Sticky: *split.Sticky}, Status: api.AppStatus{Shares: split.Shares}}, nil
+}
+
 type fakeDatabases struct{ api.Databases }
 
 func (fakeDatabases) Credentials(context.Context, string, string) (api.Credentials, error) {

@@ -28,7 +28,7 @@ func (c *cli) apps() noun[api.App, api.AppSpec] {
 
 func (c *cli) appColumns() []column[api.App] {
 	return []column[api.App]{
-		{head: "RELEASE", cell: func(a api.App) string { return releaseText(a.Status.Release) }},
+		{head: "RELEASE", cell: releasesText},
 		{head: "REPLICAS", cell: replicasText},
 		{head: "URL", cell: func(a api.App) string { return a.Status.URL }},
 		{head: "SIZE", cell: func(a api.App) string { return a.Spec.Size }, detail: true},
@@ -51,7 +51,7 @@ func releaseText(n int) string {
 
 // replicasText is how many of the replicas wanted run: 2/3.
 func replicasText(a api.App) string {
-	running, wanted := 0, 1
+	running, wanted := 0, 1 // of each release that serves
 	for _, r := range a.Status.Replicas {
 		if r.Phase == api.Running {
 			running++
@@ -60,6 +60,7 @@ func replicasText(a api.App) string {
 	if a.Spec.Replicas != nil {
 		wanted = *a.Spec.Replicas
 	}
+	wanted *= max(1, len(a.Status.Shares))
 	return fmt.Sprintf("%d/%d", running, wanted)
 }
 
@@ -77,7 +78,7 @@ func (c *cli) appCmd() *cobra.Command {
 		c.appDeployCmd(), n.listCmd(c), n.showCmd(c),
 		c.logsCmd("logs", "app", "apps", "Print what the replicas of an app print", n.complete(c)),
 		c.appRestartCmd(), c.appOpenCmd(), n.deleteCmd(c), c.appScaleCmd(),
-		c.appReleasesCmd(), c.appRollbackCmd(), c.appConfigCmd(), c.appRunCmd())
+		c.appReleasesCmd(), c.appRollbackCmd(), c.appSplitCmd(), c.appConfigCmd(), c.appRunCmd())
 }
 
 func (c *cli) appRestartCmd() *cobra.Command {
@@ -172,6 +173,7 @@ func (c *cli) releases() kind[api.Release] {
 		columns: []column[api.Release]{
 			{head: "RELEASE", cell: func(r api.Release) string { return releaseText(r.Number) }},
 			{head: "STATE", cell: func(r api.Release) string { return r.State }},
+			{head: "SHARE", cell: func(r api.Release) string { return percentCell(r.Share) }},
 			{head: "IMAGE", cell: func(r api.Release) string { return shortImage(r.Image) }},
 			{head: "AGE", cell: func(r api.Release) string { return c.age(r.CreatedAt) }},
 			{head: "BY", cell: func(r api.Release) string { return r.By }},

@@ -76,6 +76,7 @@ func TestAppChanges(t *testing.T) {
 		want api.AppSpec
 	}{
 		{[]string{"app", "scale", "shop", "2"}, api.AppSpec{Image: "shop:1", Replicas: &two, Env: map[string]string{"A": "1", "B": "2"}}},
+		{[]string{"app", "deploy", "shop", "--image", "shop:2", "--canary", "10%", "--sticky"}, api.AppSpec{Image: "shop:2", Canary: 10, Sticky: true, Env: map[string]string{"A": "1", "B": "2"}}},
 		{[]string{"app", "restart", "shop"}, api.AppSpec{Image: "shop:1", Restart: 1, Env: map[string]string{"A": "1", "B": "2"}}},
 		{[]string{"app", "config", "set", "shop", "A=x=y", "C="}, api.AppSpec{Image: "shop:1", Env: map[string]string{"A": "x=y", "B": "2", "C": ""}}},
 		{[]string{"app", "config", "unset", "shop", "A"}, api.AppSpec{Image: "shop:1", Env: map[string]string{"B": "2"}}},
@@ -99,6 +100,7 @@ func TestAppRefusals(t *testing.T) {
 	w.check(t, "! nuage: cannot unbind database \"orders\" from app \"shop\": it is not bound to it\nexit 1\n", "database", "unbind", "orders", "shop")
 	w.check(t, "! nuage: cannot open app \"shop\": it has no address yet (running)\nexit 1\n", "app", "open", "shop")
 	w.check(t, "! nuage: cannot use --to \"first\": give the number of a release, as 3 or v3; see nuage app rollback --help\nexit 2\n", "app", "rollback", "shop", "--to", "first")
+	w.check(t, "! nuage: cannot split by \"v3\": give releases and percents, as v3=10 v2=90; see nuage app split --help\nexit 2\n", "app", "split", "shop", "v3")
 }
 
 func TestAppReadings(t *testing.T) {
@@ -109,13 +111,18 @@ func TestAppReadings(t *testing.T) {
 	if want := (api.LogQuery{Tail: 5, Follow: true}); w.streams.query != want || w.streams.noun != "apps" {
 		t.Errorf("asked for logs of %s %+v, want apps %+v", w.streams.noun, w.streams.query, want)
 	}
-	w.check(t, `RELEASE   STATE     IMAGE          AGE   BY      REASON
-v2        serving   0123456789ab   0s    admin
-v1        failed                   60m   admin   the build failed
+	w.check(t, `RELEASE   STATE     SHARE   IMAGE          AGE   BY      REASON
+v2        serving   100%    0123456789ab   0s    admin
+v1        failed                           60m   admin   the build failed
 `, "app", "releases", "shop")
 	w.check(t, "shop\n", "app", "rollback", "shop", "--to", "v1", "-o", "name")
 	if w.apps.to != 1 {
 		t.Errorf("rolled back to %d, want 1", w.apps.to)
+	}
+	w.check(t, "shop\n", "app", "split", "shop", "v3=10", "v2=90%", "--sticky", "-o", "name")
+	yes := true
+	if d := cmp.Diff(api.Split{Shares: []api.Share{{Release: 3, Percent: 10}, {Release: 2, Percent: 90}}, Sticky: &yes}, w.apps.split); d != "" {
+		t.Error(d)
 	}
 }
 

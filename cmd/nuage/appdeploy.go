@@ -19,6 +19,8 @@ type appFlags struct {
 	database       string
 	env            pairs
 	deadline       span
+	canary         percent
+	sticky         bool
 }
 
 func (c *cli) appDeployCmd() *cobra.Command {
@@ -31,7 +33,8 @@ func (c *cli) appDeployCmd() *cobra.Command {
 			"that fails, the old release goes on serving, and the cause and the last log lines are printed.\n" +
 			"An app that exists keeps what is not given; --env adds to its settings.",
 		Example: lines("nuage app deploy shop --source ./shop", "nuage app deploy shop --source ./shop --database orders --env MODE=production --scale 2",
-			"nuage app deploy web --image nuage/python:1 --port 8000 --health /ready"),
+			"nuage app deploy web --image nuage/python:1 --port 8000 --health /ready",
+			"nuage app deploy shop --source ./shop --canary 10%"),
 		Args: takes(1, 1),
 	})
 	cmd.RunE = c.inCloud(func(ctx context.Context, s session, args []string) error {
@@ -54,6 +57,8 @@ func (a *appFlags) declare(cmd *cobra.Command) {
 	f.StringVar(&a.database, "database", "", "database the app gets as DATABASE_URL; default: none")
 	a.deadline = span(90 * time.Second)
 	f.Var(&a.deadline, "deadline", "how long the new release may take until it answers, 1s to 1h")
+	f.Var(&a.canary, "canary", "part of the requests that the new release gets, as 10%; the one before keeps the others until app split or the next deploy; default: all")
+	f.BoolVar(&a.sticky, "sticky", false, "while requests are split, a client stays with the release that answered it first, by a cookie")
 	cmd.MarkFlagsMutuallyExclusive("image", "source")
 }
 
@@ -113,6 +118,10 @@ func (a appFlags) apply(spec *api.AppSpec, given func(string) bool) {
 	if given("deadline") {
 		spec.DeadlineSeconds = int((time.Duration(a.deadline) + time.Second - 1) / time.Second)
 	}
+	if given("sticky") {
+		spec.Sticky = a.sticky
+	}
+	spec.Canary = int(a.canary)
 	spec.Env = a.env.into(maps.Clone(spec.Env))
 }
 

@@ -208,12 +208,18 @@ func (w *world) check(t *testing.T, want string, line ...string) {
 
 type fakeApps struct {
 	*shelf[api.App, api.AppSpec]
-	to int
+	to    int
+	split api.Split
+}
+
+func (f *fakeApps) Split(ctx context.Context, project, name string, split api.Split) (api.App, error) {
+	f.split = split
+	return f.Get(ctx, project, name)
 }
 
 func (f *fakeApps) Releases(context.Context, string, string) (api.List[api.Release], error) {
 	return api.List[api.Release]{Items: []api.Release{
-		{Number: 2, Image: "sha256:0123456789abcdef", State: "serving", By: "admin", CreatedAt: f.now()},
+		{Number: 2, Image: "sha256:0123456789abcdef", State: "serving", Share: 100, By: "admin", CreatedAt: f.now()},
 		{Number: 1, State: "failed", Reason: "the build failed", By: "admin", CreatedAt: f.now().Add(-time.Hour)},
 	}}, nil
 }

@@ -134,5 +134,5 @@ func (b *Balancer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	route, _ := b.route()
-	b.proxy.pass(a, fromOutside(r, id), route, b.Pool)
+	b.proxy.pass(a, fromOutside(r, id), route, b.Pool, "")
 }

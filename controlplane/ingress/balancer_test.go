@@ -162,7 +162,7 @@ func TestBalancerPages(t *testing.T) {
 	}{
 		{Service{}, 503, "cannot reach load balancer \"web\": no target is ready\n"},
 		{Service{Note: "0 of 1 targets healthy; a: nothing listens on port 80"}, 503, "cannot reach load balancer \"web\": 0 of 1 targets healthy; a: nothing listens on port 80\n"},
-		{Service{Backends: []Backend{{"i-1:80", deadAddress(t)}}}, 502,
+		{Service{Backends: []Backend{{ID: "i-1:80", Address: deadAddress(t)}}}, 502,
 			"cannot get an answer from load balancer \"web\": every target refused, did not take or broke the connection; see `nuage load-balancer show web`\n"},
 	} {
 		f.Serve(c.service)

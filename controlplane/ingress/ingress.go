@@ -5,6 +5,7 @@ package ingress
 
 import (
 	"log/slog"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"slices"
@@ -32,6 +33,9 @@ type Route struct {
 	Backends      []Backend    // of an app
 	Handler       http.Handler // of a function; Backends are unused
 	Note          string       // why there is no backend, shown on the 503 page
+
+	Split  []Share // how requests are shared out between groups of Backends; empty: all alike
+	Sticky bool    // a client stays, by a cookie, with the group that answered it first
 }
 
 // Options are what New needs.
@@ -39,6 +43,7 @@ type Options struct {
 	Logger     *slog.Logger          // required
 	Registerer prometheus.Registerer // takes the metrics nuage_edge_*; nil: nothing is registered
 	Now        func() time.Time      // required
+	Random     func() float64        // at least 0 and under 1: decides between shares; nil: math/rand/v2
 
 	// OnAnswer, where not nil, is called once a request when its status is known and its body is still to come. It must
 	// not block. It is not called for hosts without a route.
@@ -51,6 +56,7 @@ type Edge struct {
 	onAnswer func(Route, int)
 	metrics  *metrics
 	proxy    *proxy
+	random   func() float64
 
 	mu    sync.Mutex
 	sites map[string]*site // by host in lower case
@@ -65,7 +71,10 @@ type site struct {
 
 // New returns an edge without routes.
 func New(o Options) *Edge {
-	return &Edge{now: o.Now, onAnswer: o.OnAnswer, metrics: newMetrics(o.Registerer), proxy: newProxy(o.Logger), sites: map[string]*site{}}
+	if o.Random == nil {
+		o.Random = rand.Float64
+	}
+	return &Edge{now: o.Now, random: o.Random, onAnswer: o.OnAnswer, metrics: newMetrics(o.Registerer), proxy: newProxy(o.Logger), sites: map[string]*site{}}
 }
 
 // SetRoutes replaces all routes at once. Requests in flight go on to their end, also on backends that left; a request
@@ -144,7 +153,7 @@ func (e *Edge) serve(a *answer, r *http.Request, s *site) {
 		dropHopByHop(r.Header)
 		s.Handler.ServeHTTP(a, r)
 	default:
-		e.proxy.pass(a, r, s.Route, s.pool)
+		e.proxy.pass(a, r, s.Route, s.pool, e.group(r, s.Route))
 	}
 }
 

@@ -131,7 +131,7 @@ func TestPages(t *testing.T) {
 	b := newBench(t, nil)
 	b.SetRoutes([]Route{
 		{Host: "empty.app.localhost", Project: "default", Name: "empty", Kind: KindApp, Note: "release 1 is <starting>"},
-		{Host: "dead.app.localhost", Project: "default", Name: "dead", Kind: KindApp, Backends: []Backend{{"app-1", deadAddress(t)}, {"app-2", deadAddress(t)}}},
+		{Host: "dead.app.localhost", Project: "default", Name: "dead", Kind: KindApp, Backends: []Backend{{ID: "app-1", Address: deadAddress(t)}, {ID: "app-2", Address: deadAddress(t)}}},
 	})
 	cases := []struct {
 		host, accept string
@@ -222,7 +222,7 @@ func TestRequestsGoRound(t *testing.T) {
 func TestAnotherReplicaAnswersForADeadOne(t *testing.T) {
 	b := newBench(t, nil)
 	live, _ := replica(t, "app-2", func(w http.ResponseWriter, r *http.Request) { io.Copy(w, r.Body) })
-	b.SetRoutes([]Route{shop(Backend{"app-1", deadAddress(t)}, live)})
+	b.SetRoutes([]Route{shop(Backend{ID: "app-1", Address: deadAddress(t)}, live)})
 	for range 4 { // a refused connection took nothing: any method goes on, body and all
 		response, got := b.do(t, b.request(t, "POST", "shop.app.localhost", "/", strings.NewReader("entry")))
 		if response.StatusCode != 200 || got != "entry" {
@@ -447,7 +447,7 @@ func BenchmarkEdge(b *testing.B) {
 	backend := httptest.NewServer(says("ok"))
 	defer backend.Close()
 	e := New(Options{Logger: slog.New(slog.NewTextHandler(io.Discard, nil)), Now: time.Now})
-	e.SetRoutes([]Route{shop(Backend{"app-1", backend.Listener.Addr().String()})})
+	e.SetRoutes([]Route{shop(Backend{ID: "app-1", Address: backend.Listener.Addr().String()})})
 	r := httptest.NewRequest("GET", "http://shop.app.localhost/", nil)
 	b.RunParallel(func(pb *testing.PB) {
 		for pb.Next() {

@@ -20,6 +20,7 @@ var (
 type Backend struct {
 	ID      string // stable for as long as what is behind it; two of one pool differ
 	Address string // host:port
+	Group   string // the Share of its route that it belongs to; unused without a split
 }
 
 // Algorithm says which backend is next.
@@ -147,7 +148,10 @@ type flight struct {
 	ctx   context.Context // ends with the caller's, and when the flight is cut
 	end   context.CancelCauseFunc
 	at    string          // id of the backend, empty between two
+	group string          // whose backends are preferred; "": any
 	tried map[string]bool // backend ids
+
+	answers string // the group of the backend it was sent to last
 }
 
 // fly begins a flight. land must be called at its end.
@@ -167,7 +171,7 @@ func (f *flight) next() (Backend, error) {
 	best := -1
 	for i := range p.backends {
 		at := (p.turn + i) % len(p.backends)
-		if b := p.backends[at]; !f.tried[b.ID] && (best < 0 || p.better(b, p.backends[best])) {
+		if b := p.backends[at]; !f.tried[b.ID] && (best < 0 || p.better(f.group, b, p.backends[best])) {
 			best = at
 		}
 	}
@@ -184,10 +188,13 @@ func (f *flight) next() (Backend, error) {
 	return b, nil
 }
 
-// better tells that a backend is to be preferred to one whose turn is before its own.
-func (p *Pool) better(b, before Backend) bool {
+// better tells that a backend is to be preferred, by a flight that belongs to a group, to one whose turn is before its own.
+func (p *Pool) better(group string, b, before Backend) bool {
 	if x, y := p.isAside(b.ID), p.isAside(before.ID); x != y {
 		return y
+	}
+	if x, y := b.Group == group, before.Group == group; group != "" && x != y {
+		return x
 	}
 	return p.algorithm == LeastConnections && len(p.flights[b.ID]) < len(p.flights[before.ID])
 }

@@ -48,6 +48,7 @@ func newProxy(logger *slog.Logger) *proxy {
 		FlushInterval: -1,
 		ModifyResponse: func(r *http.Response) error {
 			r.Header.Del(api.HeaderRequestID) // ours stands already
+			stick(r, flightOf(r.Request))
 			return nil
 		},
 		ErrorHandler: p.failed,
@@ -58,9 +59,11 @@ func newProxy(logger *slog.Logger) *proxy {
 
 type flightKey struct{}
 
-// pass sends a request with cleaned headers to a backend of the route's pool, and answers itself where none does.
-func (p *proxy) pass(a *answer, r *http.Request, route Route, pool *Pool) {
+// pass sends a request with cleaned headers to a backend of the route's pool, one of the group where there is any, and answers itself
+// where none does.
+func (p *proxy) pass(a *answer, r *http.Request, route Route, pool *Pool, group string) {
 	f := pool.fly(r.Context(), route)
+	f.group = group
 	defer f.land()
 	p.reverse.ServeHTTP(a, r.WithContext(context.WithValue(f.ctx, flightKey{}, f)))
 }
@@ -86,6 +89,7 @@ func (l relay) RoundTrip(r *http.Request) (*http.Response, error) {
 		if err != nil {
 			return nil, cmp.Or(last, err)
 		}
+		f.answers = b.Group
 		response, err := l.transport.RoundTrip(addressed(r, b, body))
 		if err == nil || f.ctx.Err() != nil {
 			return response, err
