@@ -138,7 +138,7 @@ type Observed struct {
 	ExitCode   int
 	OOMKilled  bool
 	StartedAt  time.Time
-	FinishedAt time.Time
+	FinishedAt time.Time // of the last end: while it runs, of the run before; zero: it never ended
 	Address    string
 	Endpoints  map[int]Endpoint // by container port: where a program on the laptop dials; only while running
 	Limits     Limits

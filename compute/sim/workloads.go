@@ -72,7 +72,7 @@ func (e *Engine) Start(ctx context.Context, id string) error {
 		if _, ok := e.state.networks[e.key(b.spec.Network)]; b.spec.Network != "" && !ok {
 			return api.Errorf(api.NotFound, "cannot start %q in network %q: there is no network %s", id, b.spec.Network, b.spec.Network)
 		}
-		b.state, b.exit, b.oom, b.started, b.finished = compute.StateRunning, 0, false, e.clock(), time.Time{}
+		b.state, b.exit, b.oom, b.started = compute.StateRunning, 0, false, e.clock()
 		b.load.since, b.load.before = b.started, compute.Stats{}
 		e.emit(id, "start")
 		return nil
