@@ -1,7 +1,7 @@
 """What a hostile root tries from inside a machine. Prints what comes of each attempt, one a line.
 
-Arguments: the machine's own address, a neighbour's in its network, one in another network, and the laptop's places as
-address:port, which take TCP and UDP.
+Arguments: a neighbour's address in its network, one in another network, and the laptop's places as address:port, which
+take TCP and UDP; those of broadcasts are among them.
 """
 import ctypes
 import os
@@ -10,7 +10,7 @@ import struct
 import sys
 import threading
 
-own, neighbour, stranger, *laptop = sys.argv[1:]
+neighbour, stranger, *laptop = sys.argv[1:]
 libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -135,7 +135,7 @@ attempt("a neighbour's SSH", lambda: connect(neighbour + ":22"))
 attempt("another network's SSH", lambda: connect(stranger + ":22"))
 at_once("the laptop by TCP", connect, laptop)
 ports = sorted({p.rsplit(":", 1)[1] for p in laptop})
-for place in laptop + [f"{host}:{port}" for host in ("255.255.255.255", own.rsplit(".", 1)[0] + ".255", "224.0.0.1") for port in ports]:
+for place in laptop + [f"{host}:{port}" for host in ("255.255.255.255", "224.0.0.1") for port in ports]:
     try:
         send(place)
     except OSError:
