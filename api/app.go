@@ -74,6 +74,8 @@ type Failure struct {
 type Release struct {
 	Number    int       `json:"number"`
 	Image     string    `json:"image" doc:"id of the image, empty while it is being built"`
+	Bytes     int64     `json:"bytes,omitempty" doc:"size of the image"`
+	Built     string    `json:"built,omitempty" doc:"what the source was taken for, and by which file"`
 	Spec      AppSpec   `json:"spec"`
 	State     string    `json:"state" enum:"building,deploying,serving,superseded,failed"`
 	Reason    string    `json:"reason"`

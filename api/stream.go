@@ -32,6 +32,7 @@ type WindowSize struct {
 type LogQuery struct {
 	Tail   int
 	Follow bool
+	Build  int // of an app: the log of the build of this release, and of its release command, whole; Follow goes on to its end. 0: what its replicas print
 }
 
 // Streams are the verbs that stream, for any noun that has them; noun is a plural as in the HTTP API.

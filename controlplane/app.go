@@ -133,6 +133,7 @@ func (cp *ControlPlane) builtBefore(tx *storage.Tx, a api.App) release {
 	for _, n := range []int{a.Status.Target, a.Status.Release} {
 		if r, err := releaseTable.Get(tx, releaseKey(a.ID, n)); n > 0 && err == nil && r.Image != "" &&
 			r.Spec.Source == a.Spec.Source && r.Spec.Image == a.Spec.Image {
+			r.Prepared = false // with other settings its release command runs again
 			return r
 		}
 	}
@@ -153,9 +154,10 @@ func (cp *ControlPlane) addRelease(tx *storage.Tx, by api.Actor, a *api.App, fro
 			return err
 		}
 	}
-	r := release{App: a.ID, Generation: a.Generation, Tag: from.Tag, Canary: canary, Release: api.Release{Number: number, Image: from.Image, Spec: releaseSpec(a.Spec),
-		State: building, Reason: "accepted", CreatedAt: cp.Now().UTC(), By: by.Name}}
-	if r.Image != "" {
+	r := release{App: a.ID, Generation: a.Generation, Tag: from.Tag, Command: from.Command, Prepared: from.Prepared, Canary: canary,
+		Release: api.Release{Number: number, Image: from.Image, Bytes: from.Bytes, Built: from.Built, Spec: releaseSpec(a.Spec),
+			State: building, Reason: "accepted", CreatedAt: cp.Now().UTC(), By: by.Name}}
+	if r.Image != "" && (r.Command == "" || r.Prepared) {
 		r.State, r.Reason, r.Since = deploying, "starting its replicas", r.CreatedAt
 	}
 	a.Status.Target = number

@@ -4,6 +4,7 @@ package controlplane
 
 import (
 	"context"
+	"io"
 	"log/slog"
 	"maps"
 	"sync"
@@ -40,6 +41,9 @@ type Options struct {
 	Note     string // why this engine
 	Shutdown func() // ends the process; called after Shutdown has stopped the workloads
 
+	// BaseImage makes an image of the catalog, by name, that is not made before its first use; nil: none is.
+	BaseImage func(ctx context.Context, name string, log io.Writer) error
+
 	SpotRate   float64        // how often the cloud takes a running spot instance back, times an hour in the mean; 0: never
 	SpotNotice time.Duration  // that it gives when it does
 	Random     func() float64 // at least 0 and under 1: decides which; required with a SpotRate
@@ -63,6 +67,7 @@ type ControlPlane struct {
 	used       *usage    // of volumes
 	measureDue time.Time // of the loop alone: when volumes are to be measured again
 	helpers    *set      // one-off containers in use
+	buildLogs  *buildLogs
 	inService  *inService
 	tally      *tally
 	readings   atomic.Uint64        // of the store in one picture
@@ -75,7 +80,7 @@ type ControlPlane struct {
 // New opens the control plane over its parts: the first project and token are made where the store is new, and
 // functions are deployed again. Nothing converges before Run.
 func New(ctx context.Context, o Options) (*ControlPlane, error) {
-	cp := &ControlPlane{Options: o, log: o.Logger, started: o.Now(), changes: newBroadcast(), networks: newSet(), used: &usage{bytes: map[string]int64{}}, helpers: newSet(), inService: newInService(), tally: newTally()}
+	cp := &ControlPlane{Options: o, log: o.Logger, started: o.Now(), changes: newBroadcast(), networks: newSet(), used: &usage{bytes: map[string]int64{}}, helpers: newSet(), buildLogs: newBuildLogs(), inService: newInService(), tally: newTally()}
 	if err := cp.openClock(); err != nil {
 		return nil, err
 	}

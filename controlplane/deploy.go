@@ -2,7 +2,6 @@ package controlplane
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -40,7 +39,7 @@ func (cp *ControlPlane) deploySteps(ctx context.Context, w *world) {
 func (cp *ControlPlane) deployStep(ctx context.Context, w *world, a api.App, r release) {
 	key := releaseKey(a.ID, r.Number)
 	if r.State == building {
-		cp.loop.dispatch(ctx, key, 15*time.Minute, func(ctx context.Context) error { return cp.findOrBuild(ctx, a, r) })
+		cp.loop.dispatch(ctx, key, 15*time.Minute, func(ctx context.Context) error { return cp.makeReady(ctx, a, r) })
 		return
 	}
 	why, over := cp.deployFailed(w, a, r)
@@ -90,68 +89,6 @@ func (cp *ControlPlane) deployFailed(w *world, a api.App, r release) (why string
 		return "", false
 	}
 	return fmt.Sprintf("no healthy replica on port %d within %s: %s", r.Spec.Port, limit, last), true
-}
-
-// findOrBuild gives a release its image. What is wrong with the source fails the deploy; what is wrong with the engine is tried again.
-func (cp *ControlPlane) findOrBuild(ctx context.Context, a api.App, r release) error {
-	var log tail
-	image, tag, err := cp.releaseImage(ctx, a, r, &log)
-	if errors.Is(err, api.Unavailable) || ctx.Err() != nil {
-		return err
-	}
-	if err != nil {
-		return cp.failDeploy(ctx, a, r, err.Error(), log.lines())
-	}
-	gone := false
-	err = cp.Store.Update(func(tx *storage.Tx) error {
-		now, err := releaseTable.Get(tx, releaseKey(a.ID, r.Number))
-		if gone = errors.Is(err, api.NotFound); err != nil {
-			return ignoreGone(err)
-		}
-		if tag != "" {
-			if err := cp.record(tx, platform("builder"), "app", &a.Meta, "build", fmt.Sprintf("release %d as image %s", r.Number, short(image.ID))); err != nil {
-				return err
-			}
-		}
-		now.Image, now.Tag = image.ID, tag // kept for a superseded one too: oldImages finds it
-		if now.State == building {
-			now.State, now.Reason, now.Since = deploying, "starting its replicas", cp.Now().UTC()
-		}
-		return releaseTable.Put(tx, now)
-	})
-	if err == nil && gone && tag != "" {
-		return cp.Engine.(compute.Images).RemoveImage(ctx, tag)
-	}
-	return err
-}
-
-func short(id string) string {
-	id = strings.TrimPrefix(id, "sha256:")
-	return id[:min(12, len(id))]
-}
-
-func (cp *ControlPlane) releaseImage(ctx context.Context, a api.App, r release, log io.Writer) (compute.Image, string, error) {
-	if r.Spec.Source == "" {
-		image, err := cp.findImage(ctx, r.Spec.Image)
-		return image, "", err
-	}
-	builder, ok := cp.Engine.(compute.Builder)
-	if !ok {
-		return compute.Image{}, "", api.Errorf(api.Unsupported, "cannot build app %q: the %s engine builds no images; deploy with an image instead", a.Name, cp.loop.engine().Name)
-	}
-	if err := cp.sayBuilding(a, r, "building the image from its source"); err != nil {
-		return compute.Image{}, "", err
-	}
-	source, err := cp.openSource(r.Spec.Source)
-	if err != nil {
-		return compute.Image{}, "", err
-	}
-	defer source.Close()
-	folder := withDockerfile(source)
-	defer folder.Close() // a builder that fails may not have read it all
-	tag := fmt.Sprintf("nuage-app/%s:r%d", a.ID, r.Number)
-	image, err := builder.Build(ctx, compute.Build{Tag: tag, Owner: a.ID, Project: a.Project, Name: a.Name}, folder, log)
-	return image, tag, err
 }
 
 func (cp *ControlPlane) sayBuilding(a api.App, r release, reason string) error {

@@ -156,41 +156,6 @@ func TestUnpack(t *testing.T) {
 	}
 }
 
-func TestDockerfiles(t *testing.T) {
-	const python = "FROM nuage/python:1\nWORKDIR /app\n"
-	for name, c := range map[string]struct {
-		entries []entry
-		want    string
-	}{
-		"its own":      {[]entry{{name: "app.py"}, {name: "Dockerfile", content: "FROM mine"}}, "FROM mine"},
-		"python":       {[]entry{{name: "./app.py"}}, python + "COPY . .\nENV PYTHONUNBUFFERED=1\nCMD [\"python3\", \"app.py\"]\n"},
-		"requirements": {[]entry{{name: "main.py"}, {name: "requirements.txt"}}, python + "COPY requirements.txt .\nRUN pip install --no-cache-dir -r requirements.txt\nCOPY . .\nENV PYTHONUNBUFFERED=1\nCMD [\"python3\", \"main.py\"]\n"},
-		"static":       {[]entry{{name: "index.html"}}, "FROM nuage/python:1\nWORKDIR /site\nCOPY . .\nCMD exec python3 -m http.server ${PORT:-8080}\n"},
-		"neither":      {[]entry{{name: "readme"}}, "cannot build the source: it has no Dockerfile, app.py, main.py or index.html at its root, only readme"},
-	} {
-		r := withDockerfile(bytes.NewReader(tarball(t, c.entries...)))
-		got := ""
-		for in := tar.NewReader(r); ; {
-			h, err := in.Next()
-			if err != nil && err != io.EOF {
-				got = err.Error()
-			}
-			if err != nil {
-				break
-			}
-			content, err := io.ReadAll(in)
-			must(t, err)
-			if h.Name == "Dockerfile" {
-				got = string(content)
-			}
-		}
-		must(t, r.Close())
-		if got != c.want {
-			t.Errorf("%s is built by %q, want %q", name, got, c.want)
-		}
-	}
-}
-
 // TestUnusedIsRemoved: what nothing names and nobody has just uploaded.
 func TestUnusedIsRemoved(t *testing.T) {
 	p := newPlane(t, setup{idle: true})

@@ -107,8 +107,7 @@ func (s streams) execApp(ctx context.Context, project, name string, cmd api.Comm
 	if err != nil {
 		return 0, err
 	}
-	engine, ok := s.cp.Engine.(compute.Execer)
-	if !ok {
+	if _, ok := s.cp.Engine.(compute.Execer); !ok {
 		return 0, api.Errorf(api.Unsupported, "cannot run a command in app %q: the simulator runs nothing; use --engine docker", name)
 	}
 	w, err := s.cp.read()
@@ -122,18 +121,7 @@ func (s streams) execApp(ctx context.Context, project, name string, cmd api.Comm
 	if err := s.recordCommand(ctx, "app", &a.Meta, "run", cmd); err != nil {
 		return 0, err
 	}
-	l := w.replica(a, r, 0)
-	l.ID, l.Kind, l.Ports = s.cp.NewID("run"), compute.KindHelper, nil
-	l.Entrypoint, l.Command = []string{"/bin/sh", "-c", "sleep 86400"}, []string{}
-	s.cp.helpers.add(l.ID)
-	defer s.removeHelper(ctx, l.ID)
-	if err := s.cp.Engine.Create(ctx, l); err != nil {
-		return 0, err
-	}
-	if err := s.cp.Engine.Start(ctx, l.ID); err != nil {
-		return 0, err
-	}
-	return engine.Exec(ctx, l.ID, process(ctx, cmd, stdio))
+	return s.cp.oneOff(ctx, w.replica(a, r, 0), process(ctx, cmd, stdio))
 }
 
 func (s streams) removeHelper(ctx context.Context, id string) {
@@ -187,6 +175,9 @@ func (s streams) Logs(ctx context.Context, project, noun, name string, q api.Log
 		}
 		return s.cp.invoker.Logs(f.ID, q.Tail, q.Follow)
 	}
+	if q.Build != 0 {
+		return s.buildLog(ctx, project, noun, name, q)
+	}
 	ids, err := s.workloads(ctx, project, noun, name)
 	if err != nil {
 		return nil, err
@@ -199,6 +190,42 @@ func (s streams) Logs(ctx context.Context, project, noun, name string, q api.Log
 		return logger.Logs(ctx, ids[0], q.Tail, q.Follow)
 	}
 	return mergeLogs(ctx, logger, ids, q)
+}
+
+// buildLog reads what the build of a release said, or waits for it where the build is to come.
+func (s streams) buildLog(ctx context.Context, project, noun, name string, q api.LogQuery) (io.ReadCloser, error) {
+	if noun != "apps" {
+		return nil, api.Errorf(api.Unsupported, "cannot read the log of a build of %s: apps have releases that are built", noun)
+	}
+	a, err := s.cp.apps().Get(ctx, project, name)
+	if err != nil {
+		return nil, err
+	}
+	key := releaseKey(a.ID, q.Build)
+	r, err := s.cp.release(key)
+	if err != nil {
+		return nil, api.Errorf(api.NotFound, "cannot read the log of a build of app %q: there is no release %d", name, q.Build)
+	}
+	going := func() (bool, <-chan struct{}) {
+		changed := s.cp.changes.next()
+		now, err := s.cp.release(key)
+		return err == nil && now.State == building, changed
+	}
+	if r.State == building && q.Follow {
+		return s.cp.buildLogs.open(key).read(ctx, going), nil
+	}
+	if l := s.cp.buildLogs.find(key); l != nil {
+		return l.read(ctx, nil), nil
+	}
+	return nil, api.Errorf(api.NotFound, "cannot read the log of the build of release %d of app %q: it is not kept; release %d is %s", q.Build, name, q.Build, r.State)
+}
+
+func (cp *ControlPlane) release(key string) (r release, err error) {
+	err = cp.Store.View(func(tx *storage.Tx) (err error) {
+		r, err = releaseTable.Get(tx, key)
+		return err
+	})
+	return r, err
 }
 
 // workloads names the containers whose logs are a noun's.

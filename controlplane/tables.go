@@ -56,11 +56,13 @@ type disk struct {
 type release struct {
 	App string `json:"app"` // id
 	api.Release
-	Generation int64     `json:"generation"`       // of the app when the release was made
-	Tag        string    `json:"tag,omitempty"`    // of an image that we built
-	Since      time.Time `json:"since"`            // when its image was there: the deadline counts from it
-	Served     bool      `json:"served,omitempty"` // requests went to it once
-	Canary     int       `json:"canary,omitempty"` // percent of the requests that it gets when it serves; 0: all
+	Generation int64     `json:"generation"`         // of the app when the release was made
+	Tag        string    `json:"tag,omitempty"`      // of an image that we built
+	Since      time.Time `json:"since"`              // when its image was there: the deadline counts from it
+	Served     bool      `json:"served,omitempty"`   // requests went to it once
+	Command    string    `json:"command,omitempty"`  // to run once before it gets requests; "": none
+	Prepared   bool      `json:"prepared,omitempty"` // it ran
+	Canary     int       `json:"canary,omitempty"`   // percent of the requests that it gets when it serves; 0: all
 }
 
 func releaseKey(app string, number int) string { return app + "/" + pad(number) }

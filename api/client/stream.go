@@ -137,6 +137,9 @@ func (s streams) Logs(ctx context.Context, project, noun, name string, q api.Log
 	if q.Follow {
 		query.Set("follow", "true")
 	}
+	if q.Build != 0 {
+		query.Set("build", strconv.Itoa(q.Build))
+	}
 	answer, err := s.c.send(ctx, request{
 		method: http.MethodGet, path: path("projects", project, noun, name, "logs"), query: query, header: http.Header{"Accept": {"text/plain"}},
 	})

@@ -130,11 +130,12 @@ type logsInput struct {
 	Named
 	Tail   int  `query:"tail" minimum:"0" doc:"only so many last lines; all that are kept when 0 or absent"`
 	Follow bool `query:"follow" doc:"go on as lines come"`
+	Build  int  `query:"build" minimum:"0" doc:"of an app: what the build of this release said, and its release command"`
 }
 
 func (f *face) logs(n noun) func(http.ResponseWriter, *http.Request, *logsInput) error {
 	return func(w http.ResponseWriter, r *http.Request, in *logsInput) error {
-		lines, err := f.Cloud.Streams.Logs(r.Context(), in.Project, n.plural, in.Name, api.LogQuery{Tail: in.Tail, Follow: in.Follow})
+		lines, err := f.Cloud.Streams.Logs(r.Context(), in.Project, n.plural, in.Name, api.LogQuery{Tail: in.Tail, Follow: in.Follow, Build: in.Build})
 		if err != nil {
 			return err
 		}

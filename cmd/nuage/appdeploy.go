@@ -29,8 +29,10 @@ func (c *cli) appDeployCmd() *cobra.Command {
 		Use:   "deploy NAME (--image REF | --source DIR)",
 		Short: "Deploy an app: build it, start it, and switch over when it answers",
 		Long: "Deploy an app. A folder is uploaded (without .git and what .dockerignore names) and built on the platform: by its\n" +
-			"Dockerfile, or as what it looks like. The command answers when the new release serves and the old one is drained. When\n" +
-			"that fails, the old release goes on serving, and the cause and the last log lines are printed.\n" +
+			"Dockerfile, or as what it looks like: Go (go.mod), Python (requirements.txt, pyproject.toml, app.py, main.py), Node.js\n" +
+			"(package.json) or static files (index.html). A Procfile says how to start it (web: COMMAND), and what is to run once before\n" +
+			"a release gets requests (release: COMMAND). The log of the build is printed as it comes. The command answers when the new\n" +
+			"release serves and the old one is drained. When that fails, the old release goes on serving, and the cause and the last log lines are printed.\n" +
 			"An app that exists keeps what is not given; --env adds to its settings.",
 		Example: lines("nuage app deploy shop --source ./shop", "nuage app deploy shop --source ./shop --database orders --env MODE=production --scale 2",
 			"nuage app deploy web --image nuage/python:1 --port 8000 --health /ready",
@@ -131,13 +133,15 @@ func (c *cli) finishDeploy(ctx context.Context, s session, a api.App) (err error
 	if c.flags.noWait {
 		return printItem(c, n.kind, a)
 	}
+	seen, err := c.followBuild(ctx, s, a)
+	if err != nil {
+		return err
+	}
 	if a, err = n.settle(ctx, c, s, a.Name); err != nil {
 		return err
 	}
 	if f := a.Status.Failure; f != nil && f.Release > a.Status.Release {
-		for _, line := range f.Log {
-			c.note("  | %s", line)
-		}
+		c.failureLog(f, seen)
 		return api.Errorf(api.Unavailable, "cannot deploy app %q: release %s failed: %s%s", a.Name, releaseText(f.Release), f.Reason, serving(a))
 	}
 	if a.Status.Phase == api.Failed {

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"errors"
+	"io"
 	"io/fs"
 	"log/slog"
 	mathrand "math/rand/v2"
@@ -23,6 +24,7 @@ import (
 	"nuage/api/rest"
 	"nuage/compute"
 	"nuage/compute/docker"
+	"nuage/compute/images"
 	"nuage/compute/sim"
 	"nuage/controlplane"
 	"nuage/controlplane/billing"
@@ -203,7 +205,7 @@ func (c *cloud) openPlane(ctx context.Context, shutdown func()) error {
 		Store: c.store, Sealer: c.sealer, Engine: c.engine, Runtimes: runtimes, Edge: c.edge, Books: books, Logger: c.conf.Log,
 		Metrics: c.registry, Now: time.Now, NewID: newID, BlobDir: filepath.Join(c.conf.Home, "blobs"), CacheDir: filepath.Join(c.conf.Home, "cache"),
 		Version: version(), API: c.api.Addr().String(), EdgeAddr: c.apps.Addr().String(), Note: c.note, Shutdown: shutdown,
-		SpotRate: c.conf.SpotRate, SpotNotice: c.conf.SpotNotice, Random: mathrand.Float64,
+		BaseImage: baseImage, SpotRate: c.conf.SpotRate, SpotNotice: c.conf.SpotNotice, Random: mathrand.Float64,
 	})
 	if err != nil {
 		return err
@@ -215,6 +217,11 @@ func (c *cloud) openPlane(ctx context.Context, shutdown func()) error {
 		}
 	}
 	return c.remember(ctx)
+}
+
+// baseImage makes an image that is not made before its first use.
+func baseImage(ctx context.Context, name string, log io.Writer) error {
+	return images.Setup(ctx, log, images.Options{Part: name})
 }
 
 // remember writes address and token to the home's settings; a token that still lets in stays.

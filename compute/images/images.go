@@ -13,7 +13,7 @@ import (
 	"strings"
 )
 
-//go:embed setup.sh base debian-12 python postgres tiny
+//go:embed setup.sh base debian-12 nodejs python postgres tiny
 var files embed.FS
 
 // BaseRef is the image that every recipe is built on.
@@ -61,6 +61,11 @@ func Catalog() []Image {
 		{"ubuntu-24.04", "ubuntu:24.04", "instances: Ubuntu 24.04, from an image registry", registry, ""},
 		{"alpine", "alpine:3.21", "instances: Alpine Linux 3.21, from an image registry", registry, ""},
 	}
+}
+
+// OnFirstUse lists the images that are not made with the others, but by Setup with their name as the part. A user cannot name them.
+func OnFirstUse() []Image {
+	return []Image{{"nodejs", "nuage/nodejs:1", "apps: Node.js 18", []string{NeedsPackages}, "nodejs"}}
 }
 
 // Lookup finds an image of the catalog by its name.

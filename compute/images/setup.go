@@ -27,7 +27,7 @@ const noEngineStatus = 3
 
 // Options say what Setup sees to.
 type Options struct {
-	Part string // All (also when empty), EngineOnly or ImagesOnly
+	Part string // All (also when empty), EngineOnly, ImagesOnly, or the name of an image of OnFirstUse
 }
 
 // Script returns the set-up script. Alone it can see to an engine; for images it

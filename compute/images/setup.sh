@@ -3,6 +3,7 @@
 #
 #   setup.sh            engine and images            setup.sh engine     the engine only
 #   setup.sh images     images only                  setup.sh recipes    prints "IMAGE HASH" lines
+#   setup.sh nodejs     that image, which is not made before its first use
 #
 # Environment: DOCKER_HOST (an engine elsewhere: nothing is installed then),
 # NUAGE_REQUIRE_ENGINE=1 (no engine is an error), XDG_CACHE_HOME (the Debian root is kept there).
@@ -15,6 +16,7 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 readonly here
 readonly base_image=debian:bookworm-slim
 readonly recipes=(debian-12 python postgres tiny)
+readonly on_first_use=(nodejs)
 readonly engine_log=${NUAGE_ENGINE_LOG:-/var/log/nuage-dockerd.log}
 readonly engine_wait=${NUAGE_ENGINE_WAIT:-60}
 readonly started=$SECONDS
@@ -171,7 +173,7 @@ recipe_hash() {
 print_recipes() {
 	local recipe
 	echo "$base_image $(recipe_hash base)"
-	for recipe in "${recipes[@]}"; do echo "$(tag_of "$recipe") $(recipe_hash "$recipe")"; done
+	for recipe in "${recipes[@]}" "${on_first_use[@]}"; do echo "$(tag_of "$recipe") $(recipe_hash "$recipe")"; done
 }
 
 # label_of prints the recipe label of image $1, "none" when it has none; fails when there is no such image.
@@ -301,11 +303,12 @@ remove_stages() {
 	[ ${#ids[@]} = 0 ] || docker image rm "${ids[@]}" >>"$log" 2>&1 || true
 }
 
+# see_to_images sees to the base and to the images of recipes $@ on top of it.
 see_to_images() {
 	local recipe pid pids=() failed=0 old
 	old=$(id_of "$base_image")
 	see_to_base
-	for recipe in "${recipes[@]}"; do
+	for recipe; do
 		if [ "$(label_of "$(tag_of "$recipe")")" != "$(recipe_hash "$recipe")" ]; then
 			build_image "$recipe" &
 			pids+=($!)
@@ -328,11 +331,14 @@ only_one() {
 }
 
 main() {
-	local what=${1:-all}
+	local what=${1:-all} wanted=("${recipes[@]}")
 	case $what in
 	recipes) print_recipes && return ;;
 	all | engine | images) ;;
-	*) fail "cannot do '$what': want engine, images, recipes or nothing" ;;
+	*)
+		[[ " ${on_first_use[*]} " = *" $what "* ]] || fail "cannot do '$what': want engine, images, recipes, one of ${on_first_use[*]}, or nothing"
+		wanted=("$what")
+		;;
 	esac
 	only_one
 	work=$(mktemp -d)
@@ -340,7 +346,8 @@ main() {
 	log=$(cache_dir)/setup.log
 	: >"$log"
 	see_to_engine
-	if [ "$what" != engine ]; then see_to_images; fi
+	if [ "$what" != engine ]; then see_to_images "${wanted[@]}"; fi
+	[ "${wanted[*]}" = "${recipes[*]}" ] || return 0
 	step "$started" "engine ready: Docker $(docker version --format '{{.Server.Version}}')"
 }
 

@@ -144,10 +144,11 @@ build*) for a; do [ "$last" = --tag ] && echo "build $a" >> $STATE/asked; last=$
 esac`
 
 func TestScriptPullsTheBaseOnlyWhereARegistryAnswers(t *testing.T) {
-	tests := []struct{ name, registry, had, want string }{
-		{"registry", "1", "", "build nuage/debian-12:1,build nuage/postgres:15,build nuage/python:1,build nuage/tiny:1,pull"},
-		{"none", "", "", "build nuage/debian-12:1,build nuage/postgres:15,build nuage/python:1,build nuage/tiny:1,import,pull"},
-		{"base is there", "", "debian:bookworm-slim\n", "build nuage/debian-12:1,build nuage/postgres:15,build nuage/python:1,build nuage/tiny:1"},
+	tests := []struct{ name, registry, had, want, part string }{
+		{"registry", "1", "", "build nuage/debian-12:1,build nuage/postgres:15,build nuage/python:1,build nuage/tiny:1,pull", "all"},
+		{"none", "", "", "build nuage/debian-12:1,build nuage/postgres:15,build nuage/python:1,build nuage/tiny:1,import,pull", "all"},
+		{"base is there", "", "debian:bookworm-slim\n", "build nuage/debian-12:1,build nuage/postgres:15,build nuage/python:1,build nuage/tiny:1", "all"},
+		{"on first use", "", "debian:bookworm-slim\n", "build nuage/nodejs:1", "nodejs"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -157,7 +158,7 @@ func TestScriptPullsTheBaseOnlyWhereARegistryAnswers(t *testing.T) {
 				t.Fatal(err)
 			}
 			began := time.Now()
-			cmd := exec.Command("bash", "setup.sh")
+			cmd := exec.Command("bash", "setup.sh", tt.part)
 			cmd.Env = append(os.Environ(), "XDG_CACHE_HOME="+t.TempDir(), "STATE="+state, "REGISTRY="+tt.registry,
 				"PATH="+stubs(t, map[string]string{"docker": fakeDocker, "mmdebstrap": `for a; do case $a in /*.tar) tar -cf $a -T /dev/null;; esac; done`}))
 			if out, err := cmd.CombinedOutput(); err != nil {
