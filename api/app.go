@@ -23,6 +23,7 @@ type AppSpec struct {
 	Health   string            `json:"health,omitempty" doc:"path that answers 2xx or 3xx when ready; empty: accepting TCP is enough"`
 	Env      map[string]string `json:"env,omitempty"`
 	Database string            `json:"database,omitempty" doc:"name of a database in the project, given as DATABASE_URL"`
+	Auth     AppAuth           `json:"auth,omitzero"`
 	Restart  int64             `json:"restart,omitempty" doc:"grows with each restart asked for"`
 
 	DeadlineSeconds int  `json:"deadlineSeconds,omitempty" minimum:"0" maximum:"3600" doc:"how long a release may take from its start until all replicas are healthy; 90 when 0"`

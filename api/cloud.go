@@ -26,6 +26,8 @@ type Cloud struct {
 	InstanceGroups InstanceGroups
 	Apps           Apps
 	Databases      Databases
+	AuthPools      AuthPools
+	PoolUsers      PoolUsers
 	Functions      Functions
 	Triggers       Triggers
 	Sources        Sources

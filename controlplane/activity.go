@@ -40,7 +40,7 @@ func modelOf(noun string) string {
 	switch noun {
 	case "instance", "key", "security-group", "network", "image", "volume", "snapshot", "load-balancer", "instance-group":
 		return "iaas"
-	case "app", "database":
+	case "app", "database", "auth-pool":
 		return "paas"
 	case "function", "trigger":
 		return "faas"
@@ -81,7 +81,7 @@ func layerOf(noun, verb, detail string) api.Layer {
 
 func nounLayer(noun string) api.Layer {
 	switch noun {
-	case "key", "token", "project":
+	case "key", "token", "project", "auth-pool":
 		return api.LayerIdentities
 	case "security-group", "network", "load-balancer":
 		return api.LayerNetworkControls

@@ -98,6 +98,16 @@ func TestEveryVerbIsRecordedOnce(t *testing.T) {
 			return one(c.Apps.Split(ctx, "default", "a", api.Split{Shares: []api.Share{{Release: 1, Percent: 50}, {Release: 2, Percent: 50}}}))
 		}},
 		{"delete app a [application]", func() error { return c.Apps.Delete(ctx, "default", "a", 0) }},
+		{"create auth-pool p [identities]", func() error { return one(c.AuthPools.Create(ctx, "default", "p", api.AuthPoolSpec{})) }},
+		{"update auth-pool p [identities]", func() error {
+			return one(c.AuthPools.Update(ctx, "default", "p", api.AuthPoolSpec{SignUp: "closed"}, 0))
+		}},
+		{"add-user auth-pool p [identities]", func() error {
+			return one(c.PoolUsers.Add(ctx, "default", "p", api.PoolUserSpec{Email: "ada@example.com"}))
+		}},
+		{"reset-user auth-pool p [identities]", func() error { return one(c.PoolUsers.Reset(ctx, "default", "p", "ada@example.com")) }},
+		{"remove-user auth-pool p [identities]", func() error { return c.PoolUsers.Remove(ctx, "default", "p", "ada@example.com") }},
+		{"delete auth-pool p [identities]", func() error { return c.AuthPools.Delete(ctx, "default", "p", 0) }},
 		{"create database d [configuration]", func() error {
 			return one(c.Databases.Create(ctx, "default", "d", api.DatabaseSpec{Engine: "postgres"}))
 		}},

@@ -84,6 +84,9 @@ func checkAppFields(name string, s *api.AppSpec) error {
 	case s.Health != "" && !strings.HasPrefix(s.Health, "/"):
 		return api.Errorf(api.Invalid, "cannot check health of app %q at %q: the path starts with /", name, s.Health)
 	}
+	if err := checkAuth(name, s.Auth); err != nil {
+		return err
+	}
 	return checkEnv(s.Env)
 }
 
@@ -95,6 +98,9 @@ func (cp *ControlPlane) admitApp(tx *storage.Tx, by api.Actor, old, next *api.Ap
 		if _, err := cp.databases().find(tx, next.Project, db); err != nil {
 			return err
 		}
+	}
+	if err := cp.bindPool(tx, next); err != nil {
+		return err
 	}
 	if old == nil {
 		next.Status.Replicas = []api.Replica{}
@@ -221,6 +227,9 @@ func (r apps) Rollback(ctx context.Context, project, name string, to int) (api.A
 		}
 		was := a.Spec
 		a.Spec = operated(target.Spec, was)
+		if err := r.cp.bindPool(tx, &a); err != nil {
+			return err
+		}
 		a.Generation++
 		if err := r.cp.addRelease(tx, actor, &a, target, 0); err != nil {
 			return err
@@ -303,7 +312,7 @@ func (w *world) replica(a api.App, r release, n int) compute.Workload {
 	size, _ := api.SizeOf(r.Spec.Size) // checked when the release was made
 	return compute.Workload{
 		ID: replicaID(a.ID, r.Number, n), Owner: a.ID, Kind: compute.KindApp, Project: a.Project, Name: a.Name, Generation: a.Generation,
-		Image: r.Image, Env: w.appEnv(a, r), Hostname: fmt.Sprintf("%s-%d", a.Name, n), Network: w.network(a.Project), Ports: []int{r.Spec.Port},
+		Image: r.Image, Env: w.appEnv(a, r), Hosts: w.authHosts(a, r.Spec.Auth), Hostname: fmt.Sprintf("%s-%d", a.Name, n), Network: w.network(a.Project), Ports: []int{r.Spec.Port},
 		Limits: compute.Limits{MilliCPU: size.MilliCPU, MemoryBytes: size.MemoryBytes, Pids: 512}, Running: true,
 	}
 }
@@ -314,6 +323,7 @@ func (w *world) appEnv(a api.App, r release) map[string]string {
 		env = map[string]string{}
 	}
 	env["PORT"] = itoa(r.Spec.Port)
+	w.withAuth(a, r, env)
 	env["NUAGE_APP"], env["NUAGE_RELEASE"] = a.Name, itoa(r.Number)
 	if r.Spec.Database != "" {
 		if d, ok := w.by.databases[a.Project+"/"+r.Spec.Database]; ok {

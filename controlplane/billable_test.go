@@ -22,8 +22,10 @@ var billable = map[string][]string{
 	"Apps":           {"app-hours:micro"},
 	"Databases":      {"database-hours:large", "database-storage"},
 	"Functions":      {"function-requests", "function-gb-seconds"}, // by receipts, not by runs
-	"Triggers":       nil,                                          // what they call is billed
-	"InstanceGroups": nil,                                          // their members are billed
+	"AuthPools":      nil,                                          // free, as the first 50,000 users are elsewhere
+	"PoolUsers":      nil,
+	"Triggers":       nil, // what they call is billed
+	"InstanceGroups": nil, // their members are billed
 	"Networks":       nil, "SecurityGroups": nil, "Keys": nil, "Projects": nil, "Tokens": nil,
 	"Sources": nil, "Streams": nil, "Activities": nil, "Ledger": nil, "Comparisons": nil, "System": nil,
 }

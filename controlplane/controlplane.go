@@ -16,6 +16,7 @@ import (
 	"nuage/api"
 	"nuage/compute"
 	"nuage/controlplane/billing"
+	"nuage/controlplane/identity"
 	"nuage/controlplane/ingress"
 	"nuage/functions"
 	"nuage/storage"
@@ -60,6 +61,8 @@ type ControlPlane struct {
 	health     *health
 	samples    *samples
 	balancers  *balancers
+	identity   *identity.Service
+	doors      *doors
 	loop       *loop
 	changes    *broadcast
 	metrics    *metrics
@@ -95,6 +98,11 @@ func New(ctx context.Context, o Options) (*ControlPlane, error) {
 	cp.guests = newGuests(cp)
 	cp.health = newHealth(cp)
 	cp.balancers = newBalancers(cp)
+	var err error
+	if cp.identity, err = cp.newIdentity(); err != nil {
+		return nil, err
+	}
+	cp.doors = newDoors(cp)
 	cp.loop = newLoop(cp)
 	cp.undo = append(cp.undo, o.Store.OnCommit(cp.committed))
 	if err := cp.bootstrap(ctx); err != nil {
@@ -112,6 +120,7 @@ func (cp *ControlPlane) Run(ctx context.Context) error {
 	cancel()
 	beside.Wait()
 	cp.balancers.close()
+	cp.doors.close()
 	cp.guests.close()
 	cp.health.close()
 	return err
@@ -135,6 +144,7 @@ func (cp *ControlPlane) Cloud() api.Cloud {
 		Images: imageVerbs{cp.images()}, Volumes: volumes{cp.volumes()}, Snapshots: cp.snapshots(),
 		Instances: instances{cp.instances()}, LoadBalancers: loadBalancers{cp.loadBalancers()},
 		InstanceGroups: instanceGroups{cp.instanceGroups()}, Apps: apps{cp.apps()}, Databases: databases{cp.databases()},
+		AuthPools: authPools{cp.authPools()}, PoolUsers: poolUsers{cp},
 		Functions: functionVerbs{cp.functions()}, Triggers: cp.triggers(), Sources: sources{cp}, Streams: streams{cp},
 		Activities: activities{cp}, Ledger: ledger{cp}, Comparisons: comparisons{cp}, System: system{cp},
 	}
@@ -142,7 +152,7 @@ func (cp *ControlPlane) Cloud() api.Cloud {
 
 // committed wakes the loop and all that wait, when a table changed; appends to logs change nothing that is planned.
 func (cp *ControlPlane) committed(c storage.Change) {
-	if len(c.Tables) == 0 {
+	if unplanned(c.Tables) {
 		return
 	}
 	cp.changes.notify()

@@ -33,7 +33,7 @@ func (cp *ControlPlane) tidy() error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(cp.tidyBlobs(sources), cp.tidyCode(code), cp.Store.Update(cp.tidyReplays))
+	return errors.Join(cp.tidyBlobs(sources), cp.tidyCode(code), cp.Store.Update(cp.tidyReplays), cp.tidySessions())
 }
 
 // referenced names the sources that may be needed again, and those of them whose code lies unpacked. Unavailable: a

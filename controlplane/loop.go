@@ -240,6 +240,7 @@ func (l *loop) converge(ctx context.Context) error {
 	l.count(w)
 	l.cp.route(w) // before anything is removed, so that what has left the routes only empties
 	l.cp.balancers.sync(w)
+	l.cp.doors.sync(w)
 	if !l.isHalted() {
 		l.act(ctx, w)
 	}

@@ -12,11 +12,16 @@ import (
 
 // url is where the edge serves something: NAME.KIND.localhost in the project default, NAME.PROJECT.KIND.localhost elsewhere.
 func (cp *ControlPlane) url(name, project, kind string) string {
+	return "http://" + hostName(name, project, kind) + cp.edgePort()
+}
+
+// edgePort is the port of the edge, with its colon.
+func (cp *ControlPlane) edgePort() string {
 	_, port, err := net.SplitHostPort(cp.EdgeAddr)
 	if err != nil {
 		port = "7080"
 	}
-	return "http://" + hostName(name, project, kind) + ":" + port
+	return ":" + port
 }
 
 func hostName(name, project, kind string) string {
@@ -31,7 +36,9 @@ func (cp *ControlPlane) route(w *world) {
 	var routes []ingress.Route
 	for _, a := range w.apps {
 		if a.DeletedAt == nil {
-			routes = append(routes, w.appRoute(a))
+			r := w.appRoute(a)
+			r.Guard = cp.guard(w, a)
+			routes = append(routes, r)
 		}
 	}
 	for _, t := range w.triggers {
@@ -39,6 +46,7 @@ func (cp *ControlPlane) route(w *world) {
 			routes = append(routes, ingress.Route{Host: hostName(f.Name, f.Project, "fn"), Project: f.Project, Name: f.Name, Kind: "function", Handler: cp.httpFunction(f.ID)})
 		}
 	}
+	routes = append(routes, cp.authRoute())
 	cp.Edge.SetRoutes(routes)
 }
 

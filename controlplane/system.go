@@ -22,7 +22,7 @@ func (cp *ControlPlane) bootstrap(context.Context) error {
 	return cp.Store.Update(func(tx *storage.Tx) error {
 		_, err := projectTable.GetBy(tx, "name", defaultProject)
 		if !errors.Is(err, api.NotFound) { // one that does not decode is there too
-			return errors.Join(cp.addDefaultNetworks(tx), cp.refreshURLs(tx))
+			return errors.Join(cp.addDefaultNetworks(tx), cp.refreshURLs(tx), cp.refreshIssuers(tx))
 		}
 		_, err = cp.addProject(tx, platform("bootstrap"), defaultProject, api.ProjectSpec{Description: "the cloud's first project"})
 		return err
@@ -210,6 +210,9 @@ func (w *world) each(fn func(noun string, m api.Meta, s api.Status)) {
 	}
 	for _, d := range w.databases {
 		fn("database", d.Meta, d.Status.Status)
+	}
+	for _, p := range w.pools {
+		fn("auth-pool", p.Meta, p.Status.Status)
 	}
 	for _, f := range w.functions {
 		fn("function", f.Meta, f.Status.Status)

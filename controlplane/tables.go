@@ -154,6 +154,7 @@ var (
 	instanceTable = nounTable[api.Instance]("instances", nil)
 	appTable      = nounTable[api.App]("apps", nil)
 	databaseTable = nounTable[api.Database]("databases", nil)
+	poolTable     = nounTable[api.AuthPool]("auth-pools", nil)
 	functionTable = nounTable[api.Function]("functions", nil)
 	triggerTable  = nounTable[api.Trigger]("triggers", nil)
 

@@ -31,8 +31,10 @@ type world struct {
 	releases  map[string]release // by releaseKey
 	drains    map[string][]drain // by app, oldest first
 	databases []api.Database
-	servers   map[string]server // by id
-	logins    map[string]login  // by database id
+	servers   map[string]server       // by id
+	logins    map[string]login        // by database id
+	pools     map[string]api.AuthPool // by project/name
+	secrets   map[string]string       // of the clients of pools, by their keys
 	functions []api.Function
 	triggers  []api.Trigger
 	tracks    map[string]track // by workload
@@ -63,7 +65,7 @@ func (cp *ControlPlane) read() (*world, error) {
 	w := &world{
 		number: cp.readings.Add(1), projects: map[string]api.Project{}, keys: map[string]api.Key{}, groups: map[string]api.SecurityGroup{},
 		networks: map[string]api.Network{}, images: map[string]api.Image{}, volumes: map[string]api.Volume{}, machines: map[string]machine{}, disks: map[string]disk{},
-		releases: map[string]release{}, drains: map[string][]drain{}, servers: map[string]server{}, logins: map[string]login{},
+		releases: map[string]release{}, drains: map[string][]drain{}, servers: map[string]server{}, logins: map[string]login{}, pools: map[string]api.AuthPool{}, secrets: map[string]string{},
 		tracks: map[string]track{}, runs: map[string]run{}, damaged: map[string]bool{}, lostRuns: map[string]bool{},
 	}
 	err := cp.Store.View(func(tx *storage.Tx) error {
@@ -89,11 +91,13 @@ func (cp *ControlPlane) read() (*world, error) {
 			},
 			func() error { return all(tx, databaseTable, &w.databases) },
 			func() error { return index(tx, serverTable, w.servers, func(s server) string { return s.ID }) },
+			func() error { return index(tx, poolTable, w.pools, fullName) },
 			func() error { return all(tx, functionTable, &w.functions) },
 			func() error { return all(tx, triggerTable, &w.triggers) },
 			func() error { return index(tx, trackTable, w.tracks, func(t track) string { return t.ID }) },
 			func() error { return index(tx, runTable, w.runs, func(r run) string { return r.Key }) },
 			func() error { return cp.readLogins(tx, w) },
+			func() error { return cp.readSecrets(tx, w) },
 		} {
 			if err := load(); err != nil {
 				return err

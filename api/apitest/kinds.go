@@ -114,6 +114,8 @@ func apps(image string) kind[api.App, api.AppSpec] {
 			{"unknown size", api.AppSpec{Image: image, Size: "huge"}, api.Invalid},
 			{"a health path that is none", api.AppSpec{Image: image, Health: "up"}, api.Invalid},
 			{"unknown database", api.AppSpec{Image: image, Database: "nobody"}, api.NotFound},
+			{"unknown auth pool", api.AppSpec{Image: image, Auth: api.AppAuth{Pool: "nobody"}}, api.NotFound},
+			{"a sign-in demanded without a pool", api.AppSpec{Image: image, Auth: api.AppAuth{Required: true}}, api.Invalid},
 		},
 		meta: func(v *api.App) (*api.Meta, *api.Status) { return &v.Meta, &v.Status.Status },
 	}
@@ -139,6 +141,20 @@ func databases() kind[api.Database, api.DatabaseSpec] {
 			{"less than nothing", api.DatabaseSpec{Engine: "postgres", StorageBytes: -1}, api.Invalid},
 		},
 		meta: func(v *api.Database) (*api.Meta, *api.Status) { return &v.Meta, &v.Status.Status },
+	}
+}
+
+func authPools() kind[api.AuthPool, api.AuthPoolSpec] {
+	return kind[api.AuthPool, api.AuthPoolSpec]{
+		noun:     "auth-pool",
+		resource: func(c api.Cloud) api.Resource[api.AuthPool, api.AuthPoolSpec] { return c.AuthPools },
+		spec:     func(*testing.T, *suite, string, string) api.AuthPoolSpec { return api.AuthPoolSpec{} },
+		change: func(s api.AuthPoolSpec) api.AuthPoolSpec {
+			s.SignUp = "closed"
+			return s
+		},
+		bad:  []bad[api.AuthPoolSpec]{{"unknown sign-up", api.AuthPoolSpec{SignUp: "maybe"}, api.Invalid}},
+		meta: func(v *api.AuthPool) (*api.Meta, *api.Status) { return &v.Meta, &v.Status.Status },
 	}
 }
 

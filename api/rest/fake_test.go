@@ -46,6 +46,8 @@ func fakeCloud() api.Cloud {
 		}),
 		Apps:        fakeApps{Resource: newFake[api.App, api.AppSpec](func(m api.Meta, s api.AppSpec) api.App { return api.App{Meta: m, Spec: s} })},
 		Databases:   fakeDatabases{},
+		AuthPools:   newFake[api.AuthPool, api.AuthPoolSpec](func(m api.Meta, s api.AuthPoolSpec) api.AuthPool { return api.AuthPool{Meta: m, Spec: s} }),
+		PoolUsers:   fakePoolUsers{},
 		Functions:   fakeFunctions{},
 		Triggers:    newFake[api.Trigger, api.TriggerSpec](func(m api.Meta, s api.TriggerSpec) api.Trigger { return api.Trigger{Meta: m, Spec: s} }),
 		Sources:     fakeSources{},
@@ -216,6 +218,19 @@ func (fakeApps) Rollback(_ context.Context, _, name string, to int) (api.App, er
 
 func (fakeApps) Split(_ context.Context, _, name string, split api.Split) (api.App, error) {
 	return api.App{Meta: api.Meta{Name: name}, Spec: api.AppSpec{Sticky: *split.Sticky}, Status: api.AppStatus{Shares: split.Shares}}, nil
+}
+
+type fakePoolUsers struct{ api.PoolUsers }
+
+func (fakePoolUsers) Add(_ context.Context, _, _ string, spec api.PoolUserSpec) (api.PoolUser, error) {
+	return api.PoolUser{ID: "usr-1", Email: spec.Email, Roles: []string{}}, nil
+}
+
+func (fakePoolUsers) Remove(_ context.Context, _, _, email string) error {
+	if email != "ada@example.com" {
+		return api.Errorf(api.NotFound, "cannot find user %q", email)
+	}
+	return nil
 }
 
 type fakeDatabases struct{ api.Databases }

@@ -49,6 +49,8 @@ func (f *face) routes() []route {
 		f.appRoutes(),
 		resourceRoutes(noun{"databases", "database"}, c.Databases, api.DatabaseSpec{Engine: "postgres", Size: "micro"}),
 		f.databaseRoutes(),
+		resourceRoutes(noun{"auth-pools", "auth pool"}, c.AuthPools, api.AuthPoolSpec{SignUp: "open"}),
+		f.poolUserRoutes(),
 		resourceRoutes(noun{"functions", "function"}, c.Functions, api.FunctionSpec{Runtime: "python", Source: "src-...", Handler: "main.handler"}),
 		f.functionRoutes(),
 		resourceRoutes(noun{"triggers", "trigger"}, c.Triggers, api.TriggerSpec{Function: "hello", HTTP: true}),

@@ -36,6 +36,7 @@ func (c *cli) appColumns() []column[api.App] {
 		{head: "SOURCE", cell: func(a api.App) string { return a.Spec.Source }, detail: true},
 		{head: "HEALTH", cell: func(a api.App) string { return a.Spec.Health }, detail: true},
 		{head: "DATABASE", cell: func(a api.App) string { return a.Spec.Database }, detail: true},
+		{head: "AUTH", cell: func(a api.App) string { return authText(a.Spec.Auth) }, detail: true},
 		{head: "CONFIG", cell: func(a api.App) string { return pairsText(a.Spec.Env) }, detail: true},
 		{head: "RESTARTS", cell: func(a api.App) string { return strconv.Itoa(a.Status.Restarts) }, detail: true},
 		{head: "LAST FAILURE", cell: failureText, detail: true},

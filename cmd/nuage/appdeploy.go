@@ -18,6 +18,8 @@ type appFlags struct {
 	size, health   string
 	database       string
 	env            pairs
+	auth           string
+	callbacks      []string
 	deadline       span
 	canary         percent
 	sticky         bool
@@ -57,6 +59,8 @@ func (a *appFlags) declare(cmd *cobra.Command) {
 	f.StringVar(&a.health, "health", "", "path that answers 2xx or 3xx when the app is ready; default: accepting connections is enough")
 	f.Var(a.env, "env", "a NAME=VALUE in the app's environment, repeatable; default: none")
 	f.StringVar(&a.database, "database", "", "database the app gets as DATABASE_URL; default: none")
+	f.StringVar(&a.auth, "auth", "", "auth POOL the app gets as OIDC_ISSUER and so on; with POOL:required the edge lets only signed-in users through; default: none")
+	f.StringArrayVar(&a.callbacks, "auth-callback", nil, "path that a sign-in may come back to, repeatable; default: /callback and other usual ones")
 	a.deadline = span(90 * time.Second)
 	f.Var(&a.deadline, "deadline", "how long the new release may take until it answers, 1s to 1h")
 	f.Var(&a.canary, "canary", "part of the requests that the new release gets, as 10%; the one before keeps the others until app split or the next deploy; default: all")
@@ -66,6 +70,9 @@ func (a *appFlags) declare(cmd *cobra.Command) {
 
 func (c *cli) deployApp(ctx context.Context, s session, name string, flags appFlags, given func(string) bool) error {
 	if err := api.CheckName("app", name); err != nil {
+		return err
+	}
+	if err := checkAuthFlag(flags.auth); err != nil {
 		return err
 	}
 	found, err := s.cloud.Apps.Get(ctx, s.project, name)
@@ -116,6 +123,12 @@ func (a appFlags) apply(spec *api.AppSpec, given func(string) bool) {
 	}
 	if given("database") {
 		spec.Database = a.database
+	}
+	if given("auth") {
+		spec.Auth = authOf(a.auth, spec.Auth)
+	}
+	if given("auth-callback") {
+		spec.Auth.Callbacks = a.callbacks
 	}
 	if given("deadline") {
 		spec.DeadlineSeconds = int((time.Duration(a.deadline) + time.Second - 1) / time.Second)

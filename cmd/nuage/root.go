@@ -91,7 +91,7 @@ func (c *cli) addCommands(root *cobra.Command) {
 		c.versionCmd(), c.projectCmd(), c.tokenCmd(), c.activityCmd())
 	add(groupIaaS, c.instanceCmd(), c.sshCmd(), c.imageCmd(), c.keyCmd(), c.volumeCmd(), c.snapshotCmd(), c.networkCmd(), c.securityGroupCmd(),
 		c.loadBalancerCmd(), c.instanceGroupCmd())
-	add(groupPaaS, c.appCmd(), c.databaseCmd())
+	add(groupPaaS, c.appCmd(), c.databaseCmd(), c.authCmd())
 	add(groupFaaS, c.functionCmd(), c.triggerCmd())
 	add(groupMoney, c.billCmd(), c.pricesCmd(), c.compareCmd())
 }

@@ -28,7 +28,7 @@ func requestID(given string) string {
 func fromOutside(r *http.Request, id string) *http.Request {
 	out := r.Clone(r.Context())
 	for name := range out.Header {
-		if name == "Forwarded" || name == "X-Real-Ip" || strings.HasPrefix(name, "X-Forwarded-") {
+		if reserved(name) {
 			delete(out.Header, name)
 		}
 	}
@@ -37,6 +37,13 @@ func fromOutside(r *http.Request, id string) *http.Request {
 	}
 	out.Header.Set(api.HeaderRequestID, id)
 	return out
+}
+
+// reserved reports whether only the edge may set a header. Programs behind a CGI or WSGI server take X_Nuage_User for
+// X-Nuage-User, so both are.
+func reserved(name string) bool {
+	name = strings.ToLower(strings.ReplaceAll(name, "_", "-"))
+	return name == "forwarded" || name == "x-real-ip" || strings.HasPrefix(name, "x-forwarded-") || strings.HasPrefix(name, "x-nuage-")
 }
 
 // forwarded tells a backend who asked for what.

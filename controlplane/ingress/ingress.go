@@ -36,6 +36,8 @@ type Route struct {
 
 	Split  []Share // how requests are shared out between groups of Backends; empty: all alike
 	Sticky bool    // a client stays, by a cookie, with the group that answered it first
+
+	Guard func(http.Handler) http.Handler // of an app: stands before the backends, and may answer itself; nil: nothing does
 }
 
 // Options are what New needs.
@@ -152,6 +154,9 @@ func (e *Edge) serve(a *answer, r *http.Request, s *site) {
 	case s.Handler != nil:
 		dropHopByHop(r.Header)
 		s.Handler.ServeHTTP(a, r)
+	case s.Guard != nil:
+		next := func(_ http.ResponseWriter, r *http.Request) { e.proxy.pass(a, r, s.Route, s.pool, e.group(r, s.Route)) }
+		s.Guard(http.HandlerFunc(next)).ServeHTTP(a, r)
 	default:
 		e.proxy.pass(a, r, s.Route, s.pool, e.group(r, s.Route))
 	}
