@@ -26,6 +26,7 @@ type Cloud struct {
 	InstanceGroups InstanceGroups
 	Apps           Apps
 	Databases      Databases
+	Backups        Backups
 	AuthPools      AuthPools
 	PoolUsers      PoolUsers
 	Functions      Functions

@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"strings"
 	"time"
 )
 
@@ -14,7 +15,7 @@ type Database struct {
 
 // DatabaseSpec is what a user asks of a database. Size, BackupSeconds and Keep can change.
 type DatabaseSpec struct {
-	Engine       string `json:"engine" enum:"postgres" doc:"which server"`
+	Engine       string `json:"engine" enum:",postgres" doc:"which server; of one that begins with a backup, the backup's when empty"`
 	Size         string `json:"size,omitempty" enum:",nano,micro,small,medium,large" doc:"micro when empty"`
 	StorageBytes int64  `json:"storageBytes,omitempty" minimum:"0" doc:"1 GiB when 0; billed, not enforced where the engine cannot"`
 
@@ -39,6 +40,9 @@ type DatabaseStatus struct {
 	InternalPort int    `json:"internalPort,omitempty"`
 	SizeBytes    int64  `json:"sizeBytes" doc:"observed size of the data"`
 	Restarts     int    `json:"restarts"`
+
+	Connections    int `json:"connections" doc:"clients that are connected, without the platform's own"`
+	MaxConnections int `json:"maxConnections" doc:"how many the server lets in"`
 }
 
 // Credentials let a client into a database.
@@ -94,4 +98,10 @@ const (
 // consistent, and holds nobody up.
 type Backups interface {
 	Resource[Backup, BackupSpec]
+}
+
+// BackupName is the usual name of a backup made at a time: as much of the database's name as fits, and the time.
+func BackupName(database string, at time.Time) string {
+	const room = 24 // of the 40 characters of a name
+	return strings.TrimRight(database[:min(len(database), room)], "-") + at.UTC().Format("-20060102-150405")
 }

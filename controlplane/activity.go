@@ -40,7 +40,7 @@ func modelOf(noun string) string {
 	switch noun {
 	case "instance", "key", "security-group", "network", "image", "volume", "snapshot", "load-balancer", "instance-group":
 		return "iaas"
-	case "app", "database", "auth-pool":
+	case "app", "database", "backup", "auth-pool":
 		return "paas"
 	case "function", "trigger":
 		return "faas"
@@ -51,6 +51,9 @@ func modelOf(noun string) string {
 // layerOf is the one table that says in which layer a piece of work lies. What is not in it is configuration, or what its
 // noun is about.
 func layerOf(noun, verb, detail string) api.Layer {
+	if noun == "backup" {
+		return api.LayerData
+	}
 	switch verb {
 	case "place", "recreate", "rebase", "removed", "reclaim", "reclaim-notice":
 		return api.LayerVirtualization
@@ -73,7 +76,7 @@ func layerOf(noun, verb, detail string) api.Layer {
 		return api.LayerApplication
 	case "database credentials":
 		return api.LayerIdentities
-	case "database exec":
+	case "database exec", "database restore", "database schedule":
 		return api.LayerData
 	}
 	return nounLayer(noun)

@@ -114,6 +114,9 @@ func TestEveryVerbIsRecordedOnce(t *testing.T) {
 		{"resize database d [scaling]", func() error {
 			return one(c.Databases.Update(ctx, "default", "d", api.DatabaseSpec{Engine: "postgres", Size: "small"}, 0))
 		}},
+		{"schedule database d [data]", func() error {
+			return one(c.Databases.Update(ctx, "default", "d", api.DatabaseSpec{Engine: "postgres", Size: "small", BackupSeconds: 3600}, 0))
+		}},
 		{"credentials database d [identities]", func() error {
 			eventually(t, "the server has an address", func() bool { d, err := c.Databases.Get(ctx, "default", "d"); return err == nil && d.Status.Host != "" })
 			return one(c.Databases.Credentials(ctx, "default", "d"))
@@ -145,6 +148,8 @@ func TestEveryVerbOfDisksAndNetworksIsRecordedOnce(t *testing.T) {
 	one := func(_ any, err error) error { return err }
 	_, err := c.Instances.Create(ctx, "default", "i", api.InstanceSpec{Type: "nano"})
 	must(t, err)
+	_, err = c.Databases.Create(ctx, "default", "d", api.DatabaseSpec{Engine: "postgres"})
+	must(t, err)
 	made := func(volume string) {
 		eventually(t, "volume "+volume, func() bool {
 			v, err := c.Volumes.Get(ctx, "default", volume)
@@ -173,6 +178,14 @@ func TestEveryVerbOfDisksAndNetworksIsRecordedOnce(t *testing.T) {
 		{"create volume w [data]", func() error { return one(c.Volumes.Create(ctx, "default", "w", api.VolumeSpec{Snapshot: "s"})) }},
 		{"delete snapshot s [data]", func() error { made("w"); return c.Snapshots.Delete(ctx, "default", "s", 0) }},
 		{"delete volume v [data]", func() error { return c.Volumes.Delete(ctx, "default", "v", 0) }},
+		{"create backup b [data]", func() error {
+			eventually(t, "the server runs", func() bool {
+				d, err := c.Databases.Get(ctx, "default", "d")
+				return err == nil && d.Status.Phase == api.Running
+			})
+			return one(c.Backups.Create(ctx, "default", "b", api.BackupSpec{Database: "d"}))
+		}},
+		{"delete backup b [data]", func() error { return c.Backups.Delete(ctx, "default", "b", 0) }},
 		{"create image g [operating-system]", func() error { return one(c.Images.Create(ctx, "default", "g", api.ImageSpec{Instance: "i"})) }},
 		{"delete image g [operating-system]", func() error { return c.Images.Delete(ctx, "default", "g", 0) }},
 	} {
@@ -189,7 +202,7 @@ func TestEveryVerbOfDisksAndNetworksIsRecordedOnce(t *testing.T) {
 	if got := p.record(t, api.Customer, before); len(got) > 0 {
 		t.Errorf("detaching what is attached to nothing left %q", got)
 	}
-	for _, want := range []string{"place volume v", "removed volume v", "place snapshot s", "removed snapshot s", "removed network n", "removed image g", "rebase instance i"} {
+	for _, want := range []string{"place volume v", "removed volume v", "place snapshot s", "removed snapshot s", "removed network n", "removed backup b", "removed image g", "rebase instance i"} {
 		want = "loop: " + want + " ["
 		eventually(t, want, func() bool {
 			return slices.ContainsFunc(p.record(t, api.Platform, 0), func(got string) bool { return strings.HasPrefix(got, want) })

@@ -21,6 +21,7 @@ var billable = map[string][]string{
 	"LoadBalancers":  {"load-balancer-hours"},
 	"Apps":           {"app-hours:micro"},
 	"Databases":      {"database-hours:large", "database-storage"},
+	"Backups":        {"backup-storage"},
 	"Functions":      {"function-requests", "function-gb-seconds"}, // by receipts, not by runs
 	"AuthPools":      nil,                                          // free, as the first 50,000 users are elsewhere
 	"PoolUsers":      nil,
@@ -99,6 +100,7 @@ func oneOfEach(at time.Time) *world {
 		apps:      []api.App{{Meta: meta("app-1")}},
 		releases:  map[string]release{releaseKey("app-1", 1): {App: "app-1", Release: api.Release{Number: 1, Spec: api.AppSpec{Size: "micro"}}}},
 		databases: []api.Database{{Meta: meta("db-1"), Spec: api.DatabaseSpec{Size: "large", StorageBytes: 1}}},
+		backups:   []api.Backup{{Meta: meta("bak-1"), Status: api.BackupStatus{SizeBytes: 1}}, {Meta: meta("bak-2")}},
 		servers:   map[string]server{"db-1": {ID: "db-1", Volume: "vol-2"}},
 		observed:  map[string]compute.Observed{},
 	}

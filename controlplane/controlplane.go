@@ -143,7 +143,7 @@ func (cp *ControlPlane) Cloud() api.Cloud {
 		Projects: projects{cp}, Tokens: tokens{cp}, Keys: cp.keys(), SecurityGroups: cp.securityGroups(), Networks: cp.networkVerbs(),
 		Images: imageVerbs{cp.images()}, Volumes: volumes{cp.volumes()}, Snapshots: cp.snapshots(),
 		Instances: instances{cp.instances()}, LoadBalancers: loadBalancers{cp.loadBalancers()},
-		InstanceGroups: instanceGroups{cp.instanceGroups()}, Apps: apps{cp.apps()}, Databases: databases{cp.databases()},
+		InstanceGroups: instanceGroups{cp.instanceGroups()}, Apps: apps{cp.apps()}, Databases: databases{cp.databases()}, Backups: cp.backups(),
 		AuthPools: authPools{cp.authPools()}, PoolUsers: poolUsers{cp},
 		Functions: functionVerbs{cp.functions()}, Triggers: cp.triggers(), Sources: sources{cp}, Streams: streams{cp},
 		Activities: activities{cp}, Ledger: ledger{cp}, Comparisons: comparisons{cp}, System: system{cp},

@@ -16,11 +16,9 @@ import (
 )
 
 const (
-	postgresPort    = 5432
-	postgresImage   = "postgres-15"
-	postgresData    = "/var/lib/postgresql/data"
 	defaultStorage  = 1 << 30
 	databaseService = "databases"
+	defaultKeep     = 7 // scheduled backups
 )
 
 // databases adds Credentials to the verbs of every noun.
@@ -35,10 +33,13 @@ func (cp *ControlPlane) databases() resource[api.Database, api.DatabaseSpec] {
 		spec:   func(d *api.Database) *api.DatabaseSpec { return &d.Spec },
 		check:  cp.checkDatabase,
 		admit:  cp.admitDatabase,
-		retire: retireDatabase,
+		retire: cp.retireDatabase,
 		verb: func(old, next *api.Database) (string, string) {
 			if old == nil {
 				return "create", next.Spec.Engine + ", size " + next.Spec.Size
+			}
+			if old.Spec.Size == next.Spec.Size {
+				return "schedule", scheduleText(next.Spec)
 			}
 			return "resize", old.Spec.Size + " to " + next.Spec.Size
 		},
@@ -51,20 +52,28 @@ func (cp *ControlPlane) checkDatabase(ctx context.Context, old, next *api.Databa
 	if s.StorageBytes == 0 {
 		s.StorageBytes = defaultStorage
 	}
-	switch _, err := api.SizeOf(s.Size); {
+	if old == nil && s.Restore != nil {
+		if err := cp.findRestore(next); err != nil {
+			return err
+		}
+	}
+	if _, err := api.SizeOf(s.Size); err != nil {
+		return err
+	}
+	if err := checkSchedule(next); err != nil {
+		return err
+	}
+	engine, err := databaseEngineOf(s.Engine)
+	switch {
 	case err != nil:
 		return err
-	case s.Engine != "postgres":
-		return api.Errorf(api.Invalid, "cannot create database %q with engine %q: postgres is what there is", next.Name, s.Engine)
 	case s.StorageBytes < 64<<20 || s.StorageBytes > 1<<40:
 		return api.Errorf(api.Invalid, "cannot create database %q with %d bytes: 64 MiB to 1 TiB is possible", next.Name, s.StorageBytes)
-	}
-	if old == nil {
-		_, err := cp.findImage(ctx, postgresImage)
+	case old == nil:
+		_, err := cp.findImage(ctx, engine.image)
 		return err
-	}
-	if old.Spec.Engine != s.Engine || old.Spec.StorageBytes != s.StorageBytes {
-		return api.Errorf(api.Conflict, "cannot change engine or storage of database %q: only its size can change", next.Name)
+	case old.Spec.Engine != s.Engine || old.Spec.StorageBytes != s.StorageBytes || !same(old.Spec.Restore, s.Restore):
+		return api.Errorf(api.Conflict, "cannot change engine, storage or origin of database %q: its size and its backups can change", next.Name)
 	}
 	return nil
 }
@@ -82,12 +91,31 @@ func (cp *ControlPlane) admitDatabase(tx *storage.Tx, _ api.Actor, old, next *ap
 		return err
 	}
 	sealed := cp.Sealer.Seal([]byte(base64.RawURLEncoding.EncodeToString(raw[:])), next.ID+"/password")
-	return serverTable.Insert(tx, server{ID: next.ID, Project: next.Project, Host: host, User: "nuage", Password: sealed,
-		Volume: "vol-" + strings.TrimPrefix(next.ID, "db-")})
+	s := server{ID: next.ID, Project: next.Project, Host: host, User: "nuage", Password: sealed, Volume: "vol-" + strings.TrimPrefix(next.ID, "db-")}
+	if next.Spec.Restore != nil {
+		if s.From, err = admitRestore(tx, next); err != nil {
+			return err
+		}
+	}
+	return serverTable.Insert(tx, s)
 }
 
-// retireDatabase refuses to delete what apps or functions use, replicas of an earlier release included.
-func retireDatabase(tx *storage.Tx, d *api.Database) (bool, error) {
+// retireDatabase refuses to delete what apps or functions use, replicas of an earlier release included. One that has served
+// gets a last backup, which its server is kept for.
+func (cp *ControlPlane) retireDatabase(tx *storage.Tx, d *api.Database) (bool, error) {
+	if err := unused(tx, d); err != nil {
+		return false, err
+	}
+	s, err := serverTable.Get(tx, d.ID)
+	if err != nil || d.Status.Version == "" || s.From != "" && !s.Filled {
+		return false, ignoreGone(err)
+	}
+	_, err = cp.addBackup(tx, platform("backup"), *d, api.BackupDeletion)
+	return false, err
+}
+
+// unused answers a Conflict where an app or a function uses a database.
+func unused(tx *storage.Tx, d *api.Database) error {
 	used := func(noun, name string) error {
 		return api.Errorf(api.Conflict, "cannot delete database %q: %s %q is bound to it; unbind it first", d.Name, noun, name)
 	}
@@ -98,9 +126,9 @@ func retireDatabase(tx *storage.Tx, d *api.Database) (bool, error) {
 		return used("app", a.Name)
 	})
 	if err != nil {
-		return false, err
+		return err
 	}
-	return false, functionTable.EachBy(tx, "name", d.Project+"/", func(f api.Function) error {
+	return functionTable.EachBy(tx, "name", d.Project+"/", func(f api.Function) error {
 		if slices.Contains(f.Spec.Databases, d.Name) {
 			return used("function", f.Name)
 		}
@@ -178,17 +206,18 @@ func (cp *ControlPlane) login(tx *storage.Tx, d api.Database) (login, error) {
 
 // planDatabase returns the server; its volume is made with it and goes only by an explicit delete.
 func (w *world) planDatabase(d api.Database) []compute.Workload {
-	size, err := api.SizeOf(d.Spec.Size)
-	if d.DeletedAt != nil || err != nil || w.damaged[d.ID] {
+	size, wrong := api.SizeOf(d.Spec.Size)
+	engine, unknown := databaseEngineOf(d.Spec.Engine)
+	if d.DeletedAt != nil && !w.backingUp(d) || wrong != nil || unknown != nil || w.damaged[d.ID] {
 		return nil
 	}
 	l, s := w.logins[d.ID], w.servers[d.ID]
 	return []compute.Workload{{
 		ID: d.ID, Owner: d.ID, Kind: compute.KindDatabase, Project: d.Project, Name: d.Name, Generation: d.Generation,
-		Image: imageRef(postgresImage), Hostname: d.Name, Aliases: []string{internalHost(d)},
-		Env:     map[string]string{"POSTGRES_USER": l.user, "POSTGRES_PASSWORD": l.password, "POSTGRES_DB": l.database},
-		Network: w.network(d.Project), Address: hostAddress(w.projects[d.Project].Status.CIDR, s.Host), Ports: []int{postgresPort},
-		Mounts:  []compute.Mount{{Volume: s.Volume, Path: postgresData}},
+		Image: imageRef(engine.image), Hostname: d.Name, Aliases: []string{internalHost(d)},
+		Env:     engine.env(l),
+		Network: w.network(d.Project), Address: hostAddress(w.projects[d.Project].Status.CIDR, s.Host), Ports: []int{engine.port},
+		Mounts:  []compute.Mount{{Volume: s.Volume, Path: engine.data}},
 		Limits:  compute.Limits{MilliCPU: size.MilliCPU, MemoryBytes: size.MemoryBytes, Pids: 512},
 		Running: true,
 	}}
@@ -200,17 +229,18 @@ func (w *world) databaseStatus(d api.Database) api.DatabaseStatus {
 	s.Restarts = w.tracks[d.ID].Restarts
 	s.InternalHost, s.InternalPort = internalHost(d), postgresPort
 	o, there := w.observed[d.ID]
-	if e, ok := o.Endpoints[postgresPort]; ok && o.State == compute.StateRunning {
+	filled := !w.filling(d)
+	if e, ok := o.Endpoints[postgresPort]; ok && filled && o.State == compute.StateRunning {
 		s.Host, s.Port = e.Host, e.Port
 	}
 	h, probed := w.health[d.ID]
 	if probed && h.ok {
-		s.Version, s.SizeBytes = h.version, h.bytes
+		s.Version, s.SizeBytes, s.Connections, s.MaxConnections = h.version, h.bytes, h.clients, h.most
 	}
 	trouble, troubled := w.trouble[d.ID]
 	switch {
 	case d.DeletedAt != nil:
-		s.Phase, s.Reason = api.Deleting, "removing the server and its data"
+		s.Phase, s.Reason = api.Deleting, w.leavingReason(d)
 	case troubled && o.State == compute.StateRunning:
 		s.Phase, s.Reason = changing(trouble)
 	case troubled && trouble.final():
@@ -227,6 +257,8 @@ func (w *world) databaseStatus(d api.Database) api.DatabaseStatus {
 		s.Phase, s.Reason = api.Running, "simulated: no server answers"
 	case !probed || !h.ok:
 		s.Phase, s.Reason = api.Pending, orElse(h.reason, "waiting for the server to accept connections")
+	case !filled:
+		s.Phase, s.Reason = w.fillingPhase(d)
 	default:
 		s.Phase, s.Reason = api.Running, orElse(w.tracks[d.ID].Reason, "accepts connections")
 	}

@@ -76,6 +76,8 @@ type probe struct {
 	stray   string // what is wrong with where the program listens
 	version string // of a database
 	bytes   int64
+	clients int // connected, without the probe
+	most    int // clients that it lets in
 }
 
 func newHealth(cp *ControlPlane) *health {
@@ -311,7 +313,8 @@ func probePostgres(ctx context.Context, url string) probe {
 	}
 	defer conn.Close(context.WithoutCancel(ctx))
 	p := probe{ok: true}
-	err = conn.QueryRow(ctx, "select current_setting('server_version'), pg_database_size(current_database())").Scan(&p.version, &p.bytes)
+	err = conn.QueryRow(ctx, `select current_setting('server_version'), pg_database_size(current_database()), current_setting('max_connections')::int,
+		(select count(*) from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid())`).Scan(&p.version, &p.bytes, &p.most, &p.clients)
 	if err != nil {
 		return probe{reason: "the server does not answer queries yet"}
 	}

@@ -67,7 +67,7 @@ func (cp *ControlPlane) tidyBlobs(keep map[string]bool) error {
 	files, err := os.ReadDir(cp.BlobDir)
 	for _, f := range files {
 		info, gone := f.Info()
-		if gone != nil || keep[strings.TrimSuffix(f.Name(), ".tar")] || cp.Now().Sub(info.ModTime()) < keepUnused {
+		if gone != nil || f.IsDir() || keep[strings.TrimSuffix(f.Name(), ".tar")] || cp.Now().Sub(info.ModTime()) < keepUnused {
 			continue
 		}
 		err = errors.Join(err, os.Remove(filepath.Join(cp.BlobDir, f.Name())))

@@ -78,7 +78,7 @@ func (w *world) meterApp(a api.App, enter func(run)) {
 }
 
 // meterRecords meters what costs as long as it exists: volumes by the size declared, snapshots and images by the size
-// measured, load balancers by time alone. What is being deleted costs nothing any more.
+// measured, backups by what is stored, load balancers by time alone. What is being deleted costs nothing any more.
 func (w *world) meterRecords(enter func(run)) {
 	record := func(m api.Meta, service, meter string, bytes int64) {
 		if m.DeletedAt == nil {
@@ -98,6 +98,11 @@ func (w *world) meterRecords(enter func(run)) {
 	for _, i := range w.images {
 		if i.Status.SizeBytes > 0 && !i.Status.Catalog {
 			record(i.Meta, "images", billing.ImageStorage, i.Status.SizeBytes)
+		}
+	}
+	for _, b := range w.backups {
+		if b.Status.SizeBytes > 0 {
+			record(b.Meta, databaseService, billing.BackupStorage, b.Status.SizeBytes)
 		}
 	}
 	for _, b := range w.balancers {
@@ -124,6 +129,9 @@ func (w *world) deletions() map[string]time.Time {
 	}
 	for _, i := range w.images {
 		note(i.Meta)
+	}
+	for _, b := range w.backups {
+		note(b.Meta)
 	}
 	for _, b := range w.balancers {
 		note(b.Meta)

@@ -20,6 +20,7 @@ type metrics struct {
 	storeSize *prometheus.Desc
 	commits   *prometheus.Desc
 	instances sampleSeries
+	databases databaseSeries
 }
 
 func newMetrics(cp *ControlPlane) *metrics {
@@ -32,6 +33,7 @@ func newMetrics(cp *ControlPlane) *metrics {
 		storeSize: prometheus.NewDesc("nuage_store_size_bytes", "Size of the state file.", nil, nil),
 		commits:   prometheus.NewDesc("nuage_store_commits_total", "Group commits since start.", nil, nil),
 		instances: newSampleSeries(),
+		databases: newDatabaseSeries(),
 	}
 }
 
@@ -52,6 +54,9 @@ func (m *metrics) Describe(out chan<- *prometheus.Desc) {
 	for _, d := range m.instances {
 		out <- d.desc
 	}
+	for _, d := range m.databases.all() {
+		out <- d
+	}
 }
 
 // Collect implements prometheus.Collector.
@@ -70,6 +75,7 @@ func (m *metrics) Collect(out chan<- prometheus.Metric) {
 		m.cp.log.Error("metrics not read", "error", err)
 		return
 	}
+	m.databases.collect(w, out)
 	nouns := map[[2]string]int{}
 	w.each(func(noun string, _ api.Meta, s api.Status) { nouns[[2]string{noun, string(s.Phase)}]++ })
 	for key, n := range nouns {

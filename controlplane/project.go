@@ -239,6 +239,7 @@ func emptyProject(tx *storage.Tx, name string) error {
 		{"instance", func() (string, error) { return firstOf(tx, instanceTable, name) }},
 		{"app", func() (string, error) { return firstOf(tx, appTable, name) }},
 		{"database", func() (string, error) { return firstOf(tx, databaseTable, name) }},
+		{"backup", func() (string, error) { return firstOf(tx, backupTable, name) }},
 		{"auth pool", func() (string, error) { return firstOf(tx, poolTable, name) }},
 		{"function", func() (string, error) { return firstOf(tx, functionTable, name) }},
 		{"volume", func() (string, error) { return firstOf(tx, volumeTable, name) }},

@@ -38,6 +38,9 @@ func (w *world) protect(damages []storage.Damage) {
 		_, known := w.logins[d.ID]
 		w.keepSafe(d.Meta, known)
 	}
+	for _, b := range w.backups {
+		w.keepSafe(b.Meta, w.dumps[b.ID].ID != "")
+	}
 	for _, a := range w.apps {
 		w.keepSafe(a.Meta, w.whole(a))
 	}

@@ -235,7 +235,7 @@ func TestReferences(t *testing.T) {
 			_, err := c.Instances.Update(ctx, "default", "i", api.InstanceSpec{Type: "nano", Key: "k", Image: "other:1", SecurityGroups: []string{"g"}}, 0)
 			return err
 		},
-		`cannot change engine or storage of database "d": only its size can change`: func() error {
+		`cannot change engine, storage or origin of database "d": its size and its backups can change`: func() error {
 			_, err := c.Databases.Update(ctx, "default", "d", api.DatabaseSpec{Engine: "postgres", StorageBytes: 2 << 30}, 0)
 			return err
 		},

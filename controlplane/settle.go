@@ -24,6 +24,7 @@ func (cp *ControlPlane) settle(w *world) error {
 		statuses(cp, w, snapshotTable, slices.Values(w.snapshots), func(s *api.Snapshot) *api.SnapshotStatus { return &s.Status }, w.snapshotStatus),
 		statuses(cp, w, imageTable, maps.Values(w.images), func(g *api.Image) *api.ImageStatus { return &g.Status }, w.imageStatus),
 		statuses(cp, w, databaseTable, slices.Values(w.databases), func(d *api.Database) *api.DatabaseStatus { return &d.Status }, w.databaseStatus),
+		statuses(cp, w, backupTable, slices.Values(w.backups), func(b *api.Backup) *api.BackupStatus { return &b.Status }, w.backupStatus),
 		statuses(cp, w, appTable, slices.Values(w.apps), func(a *api.App) *api.AppStatus { return &a.Status }, w.appStatus),
 	)
 	return cp.writeAll(slices.DeleteFunc(writes, func(fn write) bool { return fn == nil }))

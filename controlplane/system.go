@@ -211,6 +211,9 @@ func (w *world) each(fn func(noun string, m api.Meta, s api.Status)) {
 	for _, d := range w.databases {
 		fn("database", d.Meta, d.Status.Status)
 	}
+	for _, b := range w.backups {
+		fn("backup", b.Meta, b.Status.Status)
+	}
 	for _, p := range w.pools {
 		fn("auth-pool", p.Meta, p.Status.Status)
 	}

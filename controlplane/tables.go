@@ -39,7 +39,17 @@ type server struct {
 	Host     int    `json:"host"`
 	Volume   string `json:"volume"`
 	User     string `json:"user"`
-	Password []byte `json:"password"` // sealed
+	Password []byte `json:"password"`         // sealed
+	From     string `json:"from,omitempty"`   // id of the backup it begins with
+	Filled   bool   `json:"filled,omitempty"` // it holds what that backup holds, never to be filled again
+}
+
+// dump is what the control plane alone knows of a backup.
+type dump struct {
+	ID       string   `json:"id"`
+	Project  string   `json:"project"`
+	Contents []string `json:"contents,omitempty"` // rows by table, of the moment it was taken
+	Failed   string   `json:"failed,omitempty"`   // why it is given up
 }
 
 // disk is what the control plane alone knows of a volume, a snapshot or an image: whether the engine has it in full.
@@ -154,12 +164,14 @@ var (
 	instanceTable = nounTable[api.Instance]("instances", nil)
 	appTable      = nounTable[api.App]("apps", nil)
 	databaseTable = nounTable[api.Database]("databases", nil)
+	backupTable   = nounTable[api.Backup]("backups", nil)
 	poolTable     = nounTable[api.AuthPool]("auth-pools", nil)
 	functionTable = nounTable[api.Function]("functions", nil)
 	triggerTable  = nounTable[api.Trigger]("triggers", nil)
 
 	machineTable = storage.NewTable("machines", func(m *machine) string { return m.ID })
 	diskTable    = storage.NewTable("disks", func(d *disk) string { return d.ID })
+	dumpTable    = storage.NewTable("dumps", func(d *dump) string { return d.ID })
 	cursorTable  = storage.NewTable("cursors", func(c *cursor) string { return c.ID })
 	serverTable  = storage.NewTable("servers", func(s *server) string { return s.ID })
 	releaseTable = storage.NewTable("releases", func(r *release) string { return releaseKey(r.App, r.Number) })

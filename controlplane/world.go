@@ -31,7 +31,9 @@ type world struct {
 	releases  map[string]release // by releaseKey
 	drains    map[string][]drain // by app, oldest first
 	databases []api.Database
-	servers   map[string]server       // by id
+	servers   map[string]server // by id
+	backups   []api.Backup
+	dumps     map[string]dump         // by backup's id
 	logins    map[string]login        // by database id
 	pools     map[string]api.AuthPool // by project/name
 	secrets   map[string]string       // of the clients of pools, by their keys
@@ -65,7 +67,7 @@ func (cp *ControlPlane) read() (*world, error) {
 	w := &world{
 		number: cp.readings.Add(1), projects: map[string]api.Project{}, keys: map[string]api.Key{}, groups: map[string]api.SecurityGroup{},
 		networks: map[string]api.Network{}, images: map[string]api.Image{}, volumes: map[string]api.Volume{}, machines: map[string]machine{}, disks: map[string]disk{},
-		releases: map[string]release{}, drains: map[string][]drain{}, servers: map[string]server{}, logins: map[string]login{}, pools: map[string]api.AuthPool{}, secrets: map[string]string{},
+		releases: map[string]release{}, drains: map[string][]drain{}, servers: map[string]server{}, dumps: map[string]dump{}, logins: map[string]login{}, pools: map[string]api.AuthPool{}, secrets: map[string]string{},
 		tracks: map[string]track{}, runs: map[string]run{}, damaged: map[string]bool{}, lostRuns: map[string]bool{},
 	}
 	err := cp.Store.View(func(tx *storage.Tx) error {
@@ -91,6 +93,8 @@ func (cp *ControlPlane) read() (*world, error) {
 			},
 			func() error { return all(tx, databaseTable, &w.databases) },
 			func() error { return index(tx, serverTable, w.servers, func(s server) string { return s.ID }) },
+			func() error { return all(tx, backupTable, &w.backups) },
+			func() error { return index(tx, dumpTable, w.dumps, func(d dump) string { return d.ID }) },
 			func() error { return index(tx, poolTable, w.pools, fullName) },
 			func() error { return all(tx, functionTable, &w.functions) },
 			func() error { return all(tx, triggerTable, &w.triggers) },

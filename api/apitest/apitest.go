@@ -60,6 +60,7 @@ func Run(t *testing.T, open func(*testing.T) Fixture) {
 	t.Run("InstanceGroups", func(t *testing.T) { conform(t, s, instanceGroups()) })
 	t.Run("Apps", func(t *testing.T) { conform(t, s, apps(s.Image)) })
 	t.Run("Databases", func(t *testing.T) { conform(t, s, databases()) })
+	t.Run("Backups", func(t *testing.T) { conform(t, s, backups()) })
 	t.Run("AuthPools", func(t *testing.T) { conform(t, s, authPools()) })
 	t.Run("PoolUsers", s.poolUsers)
 	t.Run("Functions", func(t *testing.T) { conform(t, s, functions()) })

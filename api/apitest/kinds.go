@@ -139,8 +139,38 @@ func databases() kind[api.Database, api.DatabaseSpec] {
 			{"no engine", api.DatabaseSpec{}, api.Invalid},
 			{"unknown size", api.DatabaseSpec{Engine: "postgres", Size: "huge"}, api.Invalid},
 			{"less than nothing", api.DatabaseSpec{Engine: "postgres", StorageBytes: -1}, api.Invalid},
+			{"backups without a pause", api.DatabaseSpec{Engine: "postgres", BackupSeconds: 59}, api.Invalid},
+			{"backups kept but never made", api.DatabaseSpec{Engine: "postgres", Keep: 3}, api.Invalid},
+			{"a restore of nothing", api.DatabaseSpec{Engine: "postgres", Restore: &api.Restore{}}, api.Invalid},
+			{"a restore of two things", api.DatabaseSpec{Restore: &api.Restore{Backup: "b", Database: "d"}}, api.Invalid},
+			{"an unknown backup", api.DatabaseSpec{Restore: &api.Restore{Backup: "nobody"}}, api.NotFound},
+			{"a database without a backup", api.DatabaseSpec{Restore: &api.Restore{Database: "nobody"}}, api.NotFound},
 		},
 		meta: func(v *api.Database) (*api.Meta, *api.Status) { return &v.Meta, &v.Status.Status },
+	}
+}
+
+func backups() kind[api.Backup, api.BackupSpec] {
+	return kind[api.Backup, api.BackupSpec]{
+		noun: "backup", fixed: true,
+		resource: func(c api.Cloud) api.Resource[api.Backup, api.BackupSpec] { return c.Backups },
+		spec: func(t *testing.T, s *suite, project, name string) api.BackupSpec {
+			x := trial[api.Database, api.DatabaseSpec]{databases(), s, s.Context, project, s.Cloud.Databases}
+			if _, err := x.r.Get(s.Context, project, "of-"+name); err != nil {
+				_, err := x.r.Create(s.Context, project, "of-"+name, api.DatabaseSpec{Engine: "postgres", Size: "nano"})
+				must(t, "create a database", err)
+				x.settled(t, "of-"+name)
+			}
+			return api.BackupSpec{Database: "of-" + name}
+		},
+		clean: func(t *testing.T, s *suite, project, name string) {
+			trial[api.Database, api.DatabaseSpec]{databases(), s, s.Context, project, s.Cloud.Databases}.remove(t, "of-"+name)
+		},
+		bad: []bad[api.BackupSpec]{
+			{"no database", api.BackupSpec{}, api.Invalid},
+			{"unknown database", api.BackupSpec{Database: "nobody"}, api.NotFound},
+		},
+		meta: func(v *api.Backup) (*api.Meta, *api.Status) { return &v.Meta, &v.Status.Status },
 	}
 }
 

@@ -43,6 +43,7 @@ func New(url, token string, opts ...Option) api.Cloud {
 		Instances:      instances{resource[api.Instance, api.InstanceSpec]{c, "instances"}},
 		Apps:           apps{resource[api.App, api.AppSpec]{c, "apps"}},
 		Databases:      databases{resource[api.Database, api.DatabaseSpec]{c, "databases"}},
+		Backups:        resource[api.Backup, api.BackupSpec]{c, "backups"},
 		AuthPools:      resource[api.AuthPool, api.AuthPoolSpec]{c, "auth-pools"},
 		PoolUsers:      poolUsers{c},
 		Functions:      functions{resource[api.Function, api.FunctionSpec]{c, "functions"}},

@@ -46,6 +46,7 @@ func fakeCloud() api.Cloud {
 		}),
 		Apps:        fakeApps{Resource: newFake[api.App, api.AppSpec](func(m api.Meta, s api.AppSpec) api.App { return api.App{Meta: m, Spec: s} })},
 		Databases:   fakeDatabases{},
+		Backups:     newFake[api.Backup, api.BackupSpec](func(m api.Meta, s api.BackupSpec) api.Backup { return api.Backup{Meta: m, Spec: s} }),
 		AuthPools:   newFake[api.AuthPool, api.AuthPoolSpec](func(m api.Meta, s api.AuthPoolSpec) api.AuthPool { return api.AuthPool{Meta: m, Spec: s} }),
 		PoolUsers:   fakePoolUsers{},
 		Functions:   fakeFunctions{},

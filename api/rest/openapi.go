@@ -59,6 +59,7 @@ func tags() []*huma.Tag {
 		{Name: "security-groups", Description: "What may reach an instance."},
 		{Name: "apps", Description: "Programs the platform runs: PaaS."},
 		{Name: "databases", Description: "Managed servers: PaaS."},
+		{Name: "backups", Description: "What databases held at one moment, verified by a restore."},
 		{Name: "auth-pools", Description: "Users and their sign-in, by OpenID Connect: PaaS."},
 		{Name: "functions", Description: "Code billed per call: FaaS."},
 		{Name: "triggers", Description: "Events that call a function."},

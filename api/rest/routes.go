@@ -49,6 +49,7 @@ func (f *face) routes() []route {
 		f.appRoutes(),
 		resourceRoutes(noun{"databases", "database"}, c.Databases, api.DatabaseSpec{Engine: "postgres", Size: "micro"}),
 		f.databaseRoutes(),
+		resourceRoutes(noun{"backups", "backup"}, c.Backups, api.BackupSpec{Database: "orders"}),
 		resourceRoutes(noun{"auth-pools", "auth pool"}, c.AuthPools, api.AuthPoolSpec{SignUp: "open"}),
 		f.poolUserRoutes(),
 		resourceRoutes(noun{"functions", "function"}, c.Functions, api.FunctionSpec{Runtime: "python", Source: "src-...", Handler: "main.handler"}),

@@ -48,7 +48,8 @@ func watchable(c api.Cloud) []watched {
 		watchedNoun("instances", c.Instances), watchedNoun("images", c.Images), watchedNoun("volumes", c.Volumes),
 		watchedNoun("snapshots", c.Snapshots), watchedNoun("networks", c.Networks), watchedNoun("load-balancers", c.LoadBalancers),
 		watchedNoun("instance-groups", c.InstanceGroups), watchedNoun("keys", c.Keys), watchedNoun("security-groups", c.SecurityGroups),
-		watchedNoun("apps", c.Apps), watchedNoun("databases", c.Databases), watchedNoun("auth-pools", c.AuthPools), watchedNoun("functions", c.Functions), watchedNoun("triggers", c.Triggers),
+		watchedNoun("apps", c.Apps), watchedNoun("databases", c.Databases), watchedNoun("backups", c.Backups),
+		watchedNoun("auth-pools", c.AuthPools), watchedNoun("functions", c.Functions), watchedNoun("triggers", c.Triggers),
 	}
 }
 

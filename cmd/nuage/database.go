@@ -2,8 +2,10 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -28,9 +30,27 @@ func (c *cli) databases() noun[api.Database, api.DatabaseSpec] {
 		column[api.Database]{head: "DATA", cell: func(d api.Database) string { return bytesText(d.Status.SizeBytes) }},
 		column[api.Database]{head: "INSIDE", cell: func(d api.Database) string { return hostPort(d.Status.InternalHost, d.Status.InternalPort) }, detail: true},
 		column[api.Database]{head: "STORAGE", cell: func(d api.Database) string { return bytesText(orDefault(d.Spec.StorageBytes, 1<<30)) }, detail: true},
+		column[api.Database]{head: "CLIENTS", cell: clientsText, detail: true},
+		column[api.Database]{head: "BACKUPS", cell: scheduleText, detail: true},
 		column[api.Database]{head: "RESTARTS", cell: func(d api.Database) string { return strconv.Itoa(d.Status.Restarts) }, detail: true},
 	)
 	return n
+}
+
+// clientsText is how many clients there are of how many there may be.
+func clientsText(d api.Database) string {
+	if d.Status.MaxConnections == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%d of %d", d.Status.Connections, d.Status.MaxConnections)
+}
+
+// scheduleText is how a database is backed up.
+func scheduleText(d api.Database) string {
+	if d.Spec.BackupSeconds == 0 {
+		return "when asked for"
+	}
+	return fmt.Sprintf("every %s, the newest %d stay", time.Duration(d.Spec.BackupSeconds)*time.Second, d.Spec.Keep)
 }
 
 func hostPort(host string, port int) string {
@@ -43,22 +63,28 @@ func hostPort(host string, port int) string {
 func (c *cli) databaseCmd() *cobra.Command {
 	n := c.databases()
 	return group("database", "Databases the platform runs and keeps",
-		lines("nuage database create orders --engine postgres", "nuage database psql orders", "nuage database bind orders shop"),
-		c.databaseCreateCmd(), n.listCmd(c), n.showCmd(c), n.deleteCmd(c), c.databasePsqlCmd(), c.databaseCredentialsCmd(),
-		c.bindCmd(), c.unbindCmd())
+		lines("nuage database create orders --engine postgres --backup 24h", "nuage database psql orders", "nuage database bind orders shop",
+			"nuage database backup orders", "nuage database restore orders --as orders-2"),
+		c.databaseCreateCmd(), n.listCmd(c), n.showCmd(c), n.deleteCmd(c), c.databaseUpdateCmd(), c.databasePsqlCmd(), c.databaseCredentialsCmd(),
+		c.bindCmd(), c.unbindCmd(), c.databaseBackupCmd(), c.databaseBackupsCmd(), c.databaseRestoreCmd())
 }
 
 func (c *cli) databaseCreateCmd() *cobra.Command {
 	var spec api.DatabaseSpec
 	var storage size
+	var every span
 	n := c.databases()
 	cmd := c.noWaitFlag(&cobra.Command{
 		Use:     "create NAME",
 		Short:   "Make a database with a generated password, its data on a volume",
-		Example: lines("nuage database create orders --engine postgres", "nuage database create orders --engine postgres --size small --storage 2GiB"),
+		Example: lines("nuage database create orders --engine postgres", "nuage database create orders --engine postgres --size small --storage 2GiB --backup 24h --keep 7"),
 		Args:    takes(1, 1),
 		RunE: c.inCloud(func(ctx context.Context, s session, args []string) error {
-			spec.StorageBytes = int64(storage)
+			between, err := pause(every)
+			if err != nil {
+				return err
+			}
+			spec.StorageBytes, spec.BackupSeconds = int64(storage), between
 			d, err := n.create(ctx, c, s, args[0], spec)
 			if err != nil {
 				return err
@@ -71,6 +97,7 @@ func (c *cli) databaseCreateCmd() *cobra.Command {
 	spec.Size = "micro"
 	f.Var(optional(&spec.Size, sizeNames()...), "size", "nano, micro, small, medium or large")
 	f.Var(&storage, "storage", "size of the disk, as 2GiB; default: 1GiB")
+	scheduleFlags(cmd, &every, &spec.Keep)
 	return cmd
 }
 

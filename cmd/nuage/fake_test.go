@@ -138,6 +138,7 @@ type world struct {
 	fleets    *shelf[api.InstanceGroup, api.InstanceGroupSpec]
 	projects  *fakeProjects
 	databases *fakeDatabases
+	backups   *shelf[api.Backup, api.BackupSpec]
 	functions *fakeFunctions
 	streams   *fakeStreams
 	sources   *fakeSources
@@ -165,6 +166,7 @@ func newWorld(t *testing.T, stdin string) *world {
 	w.balancers, w.fleets = newShelf(c.loadBalancers(), w), newShelf(c.instanceGroups(), w)
 	w.volumes, w.projects = &fakeVolumes{shelf: newShelf(c.volumes(), w)}, &fakeProjects{}
 	w.databases = &fakeDatabases{newShelf(c.databases(), w)}
+	w.backups = newShelf(c.backups(), w)
 	w.functions = &fakeFunctions{shelf: newShelf(c.functions(), w)}
 	w.streams, w.sources, w.compared, w.ledger, w.system = &fakeStreams{}, &fakeSources{}, &fakeComparisons{}, &fakeLedger{}, &fakeSystem{}
 	c.dial = func(url, token string) api.Cloud {
@@ -175,7 +177,7 @@ func newWorld(t *testing.T, stdin string) *world {
 }
 
 func (w *world) cloud() api.Cloud {
-	return api.Cloud{Apps: w.apps, Instances: w.instances, Keys: w.keys, SecurityGroups: w.groups, Databases: w.databases,
+	return api.Cloud{Apps: w.apps, Instances: w.instances, Keys: w.keys, SecurityGroups: w.groups, Databases: w.databases, Backups: w.backups,
 		Projects: w.projects, Networks: w.networks, Images: w.images, Volumes: w.volumes, Snapshots: w.snapshots, LoadBalancers: w.balancers, InstanceGroups: w.fleets,
 		Functions: w.functions, Streams: w.streams, Sources: w.sources, Comparisons: w.compared, Ledger: w.ledger, System: w.system}
 }

@@ -168,9 +168,9 @@ func TestPostgresStopsFastWithClients(t *testing.T) {
 	p := newPostgres(t)
 	p.run(secret)
 	p.ready()
-	mustDocker(t, "exec", "--detach", p.container, "psql", "--username=postgres", "--command", "SELECT pg_sleep(600)")
+	mustDocker(t, "exec", "--detach", "--user=postgres", p.container, "psql", "--username=postgres", "--command", "SELECT pg_sleep(600)")
 	eventually(t, "a client is there", func() bool {
-		return mustDocker(t, "exec", p.container, "psql", "-At", "--username=postgres", "--command",
+		return mustDocker(t, "exec", "--user=postgres", p.container, "psql", "-At", "--username=postgres", "--command",
 			"SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'SELECT pg_sleep%'") == "1"
 	})
 	began := time.Now()
@@ -200,6 +200,25 @@ func TestPostgresTakesANewPassword(t *testing.T) {
 	}
 }
 
+// What a customer can run in the container, psql as nobody, is the customer's role and never the server's own.
+func TestPostgresLetsNobodyElseBeTheServersUser(t *testing.T) {
+	t.Parallel()
+	p := newPostgres(t)
+	p.run(secret)
+	p.ready()
+	for _, way := range [][]string{{"--username=postgres"}, {"--username=student"}, {"--username=postgres", "--host=127.0.0.1"}} {
+		line := append([]string{"exec", "--user=nobody", p.container, "psql", "--no-password", "--dbname=guest book", "--command=SELECT 1"}, way...)
+		if out, err := docker(line...); err == nil {
+			t.Errorf("nobody gets in by %q: %s", way, out)
+		}
+	}
+	for _, sql := range []string{"CREATE ROLE other", "CREATE DATABASE other", "GRANT pg_execute_server_program TO student"} {
+		if out, err := p.query(secret, sql); err == nil {
+			t.Errorf("the customer's role may %s: %s", sql, out)
+		}
+	}
+}
+
 func TestPostgresRefusesASecondServerOnItsVolume(t *testing.T) {
 	t.Parallel()
 	p := newPostgres(t)
@@ -223,9 +242,9 @@ func TestPostgresDumpsAndRestores(t *testing.T) {
 	p.run(secret)
 	p.ready()
 	p.mustQuery(secret, "CREATE TABLE entry (line text); INSERT INTO entry VALUES ('dumped')", "")
-	mustDocker(t, "exec", p.container, "pg_dump", "--username=postgres", "--format=custom", "--file=/tmp/dump", "guest book")
+	mustDocker(t, "exec", "--user=postgres", p.container, "pg_dump", "--username=postgres", "--format=custom", "--file=/tmp/dump", "guest book")
 	p.mustQuery(secret, "DROP TABLE entry", "")
-	mustDocker(t, "exec", p.container, "pg_restore", "--username=postgres", "--dbname=guest book", "/tmp/dump")
+	mustDocker(t, "exec", "--user=postgres", p.container, "pg_restore", "--username=postgres", "--dbname=guest book", "/tmp/dump")
 	p.mustQuery(secret, "SELECT line FROM entry", "dumped")
 }
 

@@ -74,6 +74,7 @@ const (
 	SnapshotStorage    = "snapshot-storage"     // measured size
 	ImageStorage       = "image-storage"        // measured size of images that a project made or pulled
 	DatabaseStorage    = "database-storage"     // declared size
+	BackupStorage      = "backup-storage"       // measured size of a database's backups
 	FunctionRequests   = "function-requests"
 	FunctionGBSeconds  = "function-gb-seconds"
 )
@@ -110,6 +111,7 @@ func Meters() []Meter {
 	hours(DatabaseHours, "databases", "paas")
 	return append(all,
 		Meter{Name: DatabaseStorage, Unit: GBMonths, Service: "databases", Model: "paas", Spread: true},
+		Meter{Name: BackupStorage, Unit: GBMonths, Service: "databases", Model: "paas", Spread: true},
 		Meter{Name: FunctionRequests, Unit: Requests, Service: "functions", Model: "faas"},
 		Meter{Name: FunctionGBSeconds, Unit: GBSeconds, Service: "functions", Model: "faas"})
 }

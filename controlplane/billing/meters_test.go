@@ -41,6 +41,7 @@ database-hours:small Hours ms databases paas spread=true run=true
 database-hours:medium Hours ms databases paas spread=true run=true
 database-hours:large Hours ms databases paas spread=true run=true
 database-storage GB-Months MiB-ms databases paas spread=true run=false
+backup-storage GB-Months MiB-ms databases paas spread=true run=false
 function-requests Requests requests functions faas spread=false run=false
 function-gb-seconds GB-Seconds MB-ms functions faas spread=false run=false`)
 	var got []string
@@ -61,7 +62,7 @@ func TestEveryBillableNounHasAPriceInEveryBook(t *testing.T) {
 			names = append(names, name(s.Name))
 		}
 	}
-	names = append(names, PublicAddressHours, LoadBalancerHours, VolumeStorage, SnapshotStorage, ImageStorage, DatabaseStorage,
+	names = append(names, PublicAddressHours, LoadBalancerHours, VolumeStorage, SnapshotStorage, ImageStorage, DatabaseStorage, BackupStorage,
 		FunctionRequests, FunctionGBSeconds)
 	for _, name := range names {
 		if m, ok := MeterOf(name); !ok || m.Name != name {

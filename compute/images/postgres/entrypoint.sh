@@ -5,7 +5,8 @@
 # A first start makes the cluster in PGDATA.new and renames it into place when it is
 # complete and on disk, so a kill at any moment leaves either nothing or a whole cluster.
 # The role and its password follow the environment at every start. A role other than
-# postgres owns its database but is no superuser.
+# postgres owns its database and can do nothing else: what it can make is in that database,
+# so a dump of it is all there is; and who may make roles may, on 15, become the server's user.
 set -euo pipefail
 
 readonly data=$PGDATA fresh=$PGDATA.new
@@ -46,20 +47,27 @@ lock_volume() {
 	flock -w 10 8 || die "cannot use $(dirname "$data"): another container serves it; stop that one first"
 }
 
+# let_in says who may enter cluster $1: from the network whoever knows a password, and over the
+# socket without one only the server's own user. Nothing that a customer runs here is that user.
+let_in() {
+	printf '%s\n' 'local all postgres peer' 'local replication postgres peer' 'local all all scram-sha-256' \
+		'host all postgres all reject' 'host all all all scram-sha-256' >"$1/pg_hba.conf.new"
+	mv -T "$1/pg_hba.conf.new" "$1/pg_hba.conf"
+}
+
 make_cluster() {
 	rm -rf "$fresh"
 	say "making a new cluster"
 	initdb --pgdata="$fresh" --username=postgres --encoding=UTF8 --locale=C.UTF-8 \
-		--auth-local=trust --auth-host=scram-sha-256 --no-sync --no-instructions >/dev/null
-	printf '%s\n' 'local all all trust' 'local replication all trust' \
-		'host all all 0.0.0.0/0 scram-sha-256' 'host all all ::/0 scram-sha-256' >"$fresh/pg_hba.conf"
+		--auth-local=peer --auth-host=scram-sha-256 --no-sync --no-instructions >/dev/null
+	let_in "$fresh"
 	apply_environment "$fresh" -F
 	initdb --sync-only --pgdata="$fresh" >/dev/null
 	mv -T "$fresh" "$data"
 	sync "$(dirname "$data")"
 }
 
-fingerprint() { printf '%s\n' "$1" "$user" "$database" "$POSTGRES_PASSWORD" | sha256sum | cut -d' ' -f1; }
+fingerprint() { printf '%s\n' "2 $1" "$user" "$database" "$POSTGRES_PASSWORD" | sha256sum | cut -d' ' -f1; }
 
 # environment_applied tells whether cluster $1 already has this user, database and password.
 environment_applied() {
@@ -87,9 +95,9 @@ apply_environment() {
 		-v user="$user" -v database="$database" >/dev/null <<-'SQL'
 		\getenv password POSTGRES_PASSWORD
 		SET log_min_error_statement = panic;
-		SELECT format('CREATE ROLE %I LOGIN CREATEDB CREATEROLE', :'user')
+		SELECT format('CREATE ROLE %I LOGIN', :'user')
 		 WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = :'user') \gexec
-		SELECT format('ALTER ROLE %I PASSWORD %L', :'user', :'password') \gexec
+		SELECT format('ALTER ROLE %I NOCREATEDB NOCREATEROLE PASSWORD %L', :'user', :'password') \gexec
 		SELECT format('CREATE DATABASE %I OWNER %I', :'database', :'user')
 		 WHERE NOT EXISTS (SELECT FROM pg_database WHERE datname = :'database') \gexec
 	SQL
@@ -105,6 +113,7 @@ prepare() {
 	elif [ "$(cat "$data/PG_VERSION" 2>/dev/null)" != 15 ]; then
 		die "cannot use $data: it is no PostgreSQL 15 cluster; restore a backup into a new database instead"
 	fi
+	let_in "$data"
 	# Left by a kill, it names a process of another life; the volume's lock is what protects.
 	rm -f "$data/postmaster.pid"
 	environment_applied "$data" || apply_environment "$data"

@@ -1,0 +1,80 @@
+package controlplane
+
+import (
+	"strings"
+
+	"nuage/compute"
+)
+
+const (
+	postgresPort  = 5432
+	postgresImage = "postgres-15"
+	postgresData  = "/var/lib/postgresql/data"
+)
+
+// What runs beside a server is one command of the engine's own tools. What is asked of postgres itself comes over the socket
+// that lets nobody else in; what a customer's dump may contain is run with the customer's own rights. Passwords go by environment.
+
+// postgresCounts lists the tables of a database that a dump holds, each with its rows, as count|NAME|ROWS. What is made from them
+// by a restore, as materialized views, may be newer than it was.
+const postgresCounts = `SELECT format('SELECT %L, count(*) FROM ONLY %I.%I', 'count|' || format('%I.%I', n.nspname, c.relname), n.nspname, c.relname)
+  FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+ WHERE c.relkind = 'r' AND c.relpersistence <> 't'
+   AND n.nspname <> 'information_schema' AND n.nspname !~ '^pg_'
+   AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e')
+ ORDER BY n.nspname, c.relname \gexec
+SELECT 'count|large objects', count(*) FROM pg_largeobject_metadata;
+`
+
+// postgresDump writes a dump to stdout, and to stderr what is in it, of one moment: both are of one snapshot.
+const postgresDump = `BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;
+SELECT pg_export_snapshot() AS snapshot \gset
+\setenv SNAPSHOT :snapshot
+\o |cat >&2
+` + postgresCounts + `\o
+\! pg_dump --format=custom --compress=6 --snapshot="$SNAPSHOT" && echo dumped >&2
+COMMIT;
+`
+
+// postgresEmpty makes the database anew, with nothing in it.
+const postgresEmpty = `SELECT format('DROP DATABASE IF EXISTS %I WITH (FORCE)', :'database') \gexec
+SELECT format('CREATE DATABASE %I OWNER %I', :'database', :'owner') \gexec
+`
+
+// asPostgres runs psql as the server's own user with a script.
+func asPostgres(database, script string, settings ...string) compute.Process {
+	command := []string{"psql", "--no-psqlrc", "--quiet", "--no-align", "--tuples-only", "--set=ON_ERROR_STOP=1", "--file=-"}
+	for _, s := range settings {
+		command = append(command, "--set="+s)
+	}
+	return compute.Process{Command: command, User: "postgres", Stdin: strings.NewReader(script),
+		Env: []string{"PGUSER=postgres", "PGDATABASE=" + database, "PGOPTIONS=-c statement_timeout=0 -c idle_in_transaction_session_timeout=0"}}
+}
+
+// asCustomer lets a command in as the customer's own role.
+func (l login) asCustomer(command ...string) compute.Process {
+	return compute.Process{Command: command, User: "nobody",
+		Env: []string{"PGHOST=127.0.0.1", "PGUSER=" + l.user, "PGDATABASE=" + l.database, "PGPASSWORD=" + l.password}}
+}
+
+// postgres is how PostgreSQL is run and kept.
+func postgres() databaseEngine {
+	return databaseEngine{
+		name: "postgres", image: postgresImage, port: postgresPort, data: postgresData,
+		env: func(l login) map[string]string {
+			return map[string]string{"POSTGRES_USER": l.user, "POSTGRES_PASSWORD": l.password, "POSTGRES_DB": l.database}
+		},
+		scratch: []string{"postgres", "-c", "fsync=off", "-c", "full_page_writes=off", "-c", "autovacuum=off"},
+		ready: func(l login) compute.Process {
+			return l.asCustomer("psql", "--no-psqlrc", "--quiet", "--command=select")
+		},
+		dump: func(l login) compute.Process { return asPostgres(l.database, postgresDump) },
+		empty: func(l login) compute.Process {
+			return asPostgres("postgres", postgresEmpty, "database="+l.database, "owner="+l.user)
+		},
+		load: func(l login) compute.Process {
+			return l.asCustomer("pg_restore", "--exit-on-error", "--no-owner", "--dbname="+l.database)
+		},
+		count: func(l login) compute.Process { return asPostgres(l.database, postgresCounts) },
+	}
+}
