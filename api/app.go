@@ -29,6 +29,18 @@ type AppSpec struct {
 	DeadlineSeconds int  `json:"deadlineSeconds,omitempty" minimum:"0" maximum:"3600" doc:"how long a release may take from its start until all replicas are healthy; 90 when 0"`
 	Canary          int  `json:"canary,omitempty" minimum:"0" maximum:"99" doc:"percent of the requests that the release made by this very change gets; the one before keeps the others. 0: it gets all. It is not kept: the status has the shares"`
 	Sticky          bool `json:"sticky,omitempty" doc:"while requests are split, a client stays with the release that answered it first, by a cookie"`
+
+	Scaling *AppScaling `json:"scaling,omitempty" doc:"the cloud chooses the number of replicas; absent: it is replicas"`
+}
+
+// AppScaling says between what, and by what, the number of an app's replicas follows its load.
+type AppScaling struct {
+	Min             int `json:"min" minimum:"0" maximum:"50" doc:"0: without requests it has no replica, and the first request waits for one"`
+	Max             int `json:"max" minimum:"1" maximum:"50"`
+	RPS             int `json:"rps,omitempty" minimum:"0" maximum:"1000000" doc:"target of requests per second for each replica, as the edge counts them over 30 s"`
+	CPU             int `json:"cpu,omitempty" minimum:"0" maximum:"100" doc:"target of the replicas' mean use over a minute, in percent of their size; either this or rps. With neither, min replicas are kept, at least 1 while there are requests"`
+	IdleSeconds     int `json:"idleSeconds,omitempty" minimum:"0" maximum:"86400" doc:"with min 0: it goes to zero after so long without a request; 300 when 0"`
+	CooldownSeconds int `json:"cooldownSeconds,omitempty" minimum:"0" maximum:"3600" doc:"rest after a scaling; 60 when 0. Scaling in rests three times as long"`
 }
 
 // Share is one release's part of an app's requests.
@@ -46,13 +58,15 @@ type Split struct {
 // AppStatus is how the app does.
 type AppStatus struct {
 	Status
-	URL      string    `json:"url,omitempty"`
-	Release  int       `json:"release" doc:"number of the release that serves, and that spec is of; 0: none yet"`
-	Target   int       `json:"target,omitempty" doc:"number of the release being deployed"`
-	Shares   []Share   `json:"shares,omitempty" doc:"how requests are split between releases, largest number first; absent: release gets all"`
-	Replicas []Replica `json:"replicas"`
-	Failure  *Failure  `json:"failure,omitempty" doc:"why the last deploy failed"`
-	Restarts int       `json:"restarts" doc:"times the platform brought a replica back"`
+	URL      string     `json:"url,omitempty"`
+	Release  int        `json:"release" doc:"number of the release that serves, and that spec is of; 0: none yet"`
+	Target   int        `json:"target,omitempty" doc:"number of the release being deployed"`
+	Shares   []Share    `json:"shares,omitempty" doc:"how requests are split between releases, largest number first; absent: release gets all"`
+	Replicas []Replica  `json:"replicas"`
+	Failure  *Failure   `json:"failure,omitempty" doc:"why the last deploy failed"`
+	Desired  int        `json:"desired,omitempty" doc:"replicas that scaling wants now"`
+	ScaledAt *time.Time `json:"scaledAt,omitempty" doc:"when scaling changed that last"`
+	Restarts int        `json:"restarts" doc:"times the platform brought a replica back"`
 }
 
 // Replica is one running copy.

@@ -81,6 +81,8 @@ func checkAppFields(name string, s *api.AppSpec) error {
 		return api.Errorf(api.Invalid, "cannot give a deploy of app %q %d seconds: 1 to 3600 is possible, and 0 for %s", name, s.DeadlineSeconds, deployDeadline)
 	case s.Canary < 0 || s.Canary > 99:
 		return api.Errorf(api.Invalid, "cannot give the new release of app %q %d%% of the requests: 1 to 99 is possible, and 0 for all", name, s.Canary)
+	case checkScaling(name, s.Scaling) != nil:
+		return checkScaling(name, s.Scaling)
 	case s.Health != "" && !strings.HasPrefix(s.Health, "/"):
 		return api.Errorf(api.Invalid, "cannot check health of app %q at %q: the path starts with /", name, s.Health)
 	}
@@ -94,6 +96,7 @@ func checkAppFields(name string, s *api.AppSpec) error {
 func (cp *ControlPlane) admitApp(tx *storage.Tx, by api.Actor, old, next *api.App) error {
 	canary := next.Spec.Canary
 	next.Spec.Canary = 0
+	beginScaling(old, next)
 	if db := next.Spec.Database; db != "" {
 		if _, err := cp.databases().find(tx, next.Project, db); err != nil {
 			return err
@@ -122,7 +125,7 @@ func releaseSpec(s api.AppSpec) api.AppSpec { return operated(s, api.AppSpec{}) 
 
 // operated is what a release keeps of a spec, operated as another spec says: what of it makes no release.
 func operated(s, as api.AppSpec) api.AppSpec {
-	s.Replicas, s.DeadlineSeconds, s.Canary, s.Sticky = as.Replicas, as.DeadlineSeconds, as.Canary, as.Sticky
+	s.Replicas, s.DeadlineSeconds, s.Canary, s.Sticky, s.Scaling = as.Replicas, as.DeadlineSeconds, as.Canary, as.Sticky, as.Scaling
 	return s
 }
 
@@ -174,6 +177,8 @@ func appVerb(old, next *api.App) (verb, detail string) {
 	switch {
 	case old == nil:
 		return "create", fmt.Sprintf("release %d from %s", next.Status.Target, orElse(next.Spec.Image, "source"))
+	case !same(old.Spec.Scaling, next.Spec.Scaling) && same(releaseSpec(old.Spec), releaseSpec(next.Spec)):
+		return "scale", scalingText(next.Spec)
 	case same(releaseSpec(old.Spec), releaseSpec(next.Spec)) && *old.Spec.Replicas == *next.Spec.Replicas:
 		return "configure", "how it is operated"
 	case same(releaseSpec(old.Spec), releaseSpec(next.Spec)):
@@ -302,10 +307,10 @@ func (w *world) planApp(a api.App) []compute.Workload {
 
 // replicas is how many replicas a release shall have: a deploy from zero tries one all the same.
 func (w *world) replicas(a api.App, release int) int {
-	if release == a.Status.Target && *a.Spec.Replicas == 0 {
+	if release == a.Status.Target && replicasOf(a) == 0 {
 		return 1
 	}
-	return *a.Spec.Replicas
+	return replicasOf(a)
 }
 
 func (w *world) replica(a api.App, r release, n int) compute.Workload {
@@ -344,7 +349,7 @@ func (w *world) appStatus(a api.App) api.AppStatus {
 			up++
 		}
 	}
-	wanted := *a.Spec.Replicas * len(shares)
+	wanted := replicasOf(a) * len(shares)
 	target := w.releases[releaseKey(a.ID, s.Target)]
 	switch {
 	case a.DeletedAt != nil:
@@ -355,7 +360,9 @@ func (w *world) appStatus(a api.App) api.AppStatus {
 		s.Phase, s.Reason = api.Updating, fmt.Sprintf("%s; release %d ends its requests", sharesText(shares), w.drains[a.ID][0].Release)
 	case s.Release == 0:
 		s.Status.Generation, s.Phase = a.Generation, api.Failed
-	case *a.Spec.Replicas == 0:
+	case sleeps(a):
+		s.Status.Generation, s.Phase, s.Reason = a.Generation, api.Stopped, "scaled to zero replicas: the next request wakes it"
+	case wanted == 0:
 		s.Status.Generation, s.Phase, s.Reason = a.Generation, api.Stopped, "scaled to zero replicas"
 	case up == wanted && len(s.Replicas) == up:
 		s.Status.Generation, s.Phase = a.Generation, api.Running
@@ -363,6 +370,8 @@ func (w *world) appStatus(a api.App) api.AppStatus {
 		if !w.real {
 			s.Reason = fmt.Sprintf("simulated: %s with %d replicas, and nothing answers", sharesText(shares), up)
 		}
+	case s.Status.Generation == a.Generation && a.Spec.Scaling != nil && up > 0:
+		s.Phase, s.Reason = api.Running, fmt.Sprintf("%s with %d of %d replicas", sharesText(shares), up, wanted)
 	case s.Status.Generation == a.Generation:
 		s.Phase, s.Reason = api.Degraded, fmt.Sprintf("%s with %d of %d replicas", sharesText(shares), up, wanted)
 	default:

@@ -104,6 +104,7 @@ func New(ctx context.Context, o Options) (*ControlPlane, error) {
 	}
 	cp.doors = newDoors(cp)
 	cp.loop = newLoop(cp)
+	o.Edge.OnHeld(cp.loop.wake)
 	cp.undo = append(cp.undo, o.Store.OnCommit(cp.committed))
 	if err := cp.bootstrap(ctx); err != nil {
 		return nil, err

@@ -15,8 +15,6 @@ const (
 	lostAfter    = 15 * time.Second // one that was healthy is given up after so long
 	replaceAfter = 30 * time.Second // no member is given up sooner after it was made
 	replaceEvery = time.Minute      // while no member is healthy, the template may be what is wrong: one at a time
-	inFactor     = 3                // scaling in rests so many times longer than scaling out
-	inMargin     = 0.9              // of the target that fewer members must stay under
 )
 
 // fleet is an instance group as its plan sees it.
@@ -108,27 +106,17 @@ func (f fleet) desired(now time.Time) (n int, reason string) {
 	return f.byLoad(now)
 }
 
-// byLoad tracks the target: as many members as would each use as much cpu as is aimed at. Out at once, to all that is needed; in one
-// by one and slower, and only where fewer members stay clearly under the target.
+// byLoad tracks the target: as many members as would each use as much cpu as is aimed at.
 func (f fleet) byLoad(now time.Time) (n int, reason string) {
 	s, was := f.group.Spec, f.group.Status.Desired
 	sum, measured := f.load()
 	if measured == 0 {
 		return was, ""
 	}
-	mean, target := sum/float64(measured), float64(s.CPU)
-	rested := func(times time.Duration) bool {
-		at := f.group.Status.ScaledAt
-		return at == nil || !now.Before(at.Add(times*f.cooldown()))
-	}
-	needed := min(s.Max, int(math.Ceil(sum/target-1e-9)))
-	switch live := f.live(); {
-	case needed > was && rested(1):
-		return needed, fmt.Sprintf("cpu %s over %d%% for 60 s", percentText(mean, target), s.CPU)
-	case was > s.Min && measured == len(live) && len(live) == was && allCurrent(live) && sum/float64(was-1) < inMargin*target && rested(inFactor):
-		return was - 1, fmt.Sprintf("cpu %s under %d%% for 60 s", percentText(mean, target), s.CPU)
-	}
-	return was, ""
+	live := f.live()
+	n = tracking{min: s.Min, max: s.Max, was: was, target: float64(s.CPU), load: sum, steady: measured == len(live) && len(live) == was && allCurrent(live),
+		scaledAt: f.group.Status.ScaledAt, cooldown: f.cooldown()}.next(now)
+	return n, overOrUnder(n, was, "cpu "+percentText(sum/float64(measured), float64(s.CPU)), fmt.Sprintf("%d%% for 60 s", s.CPU))
 }
 
 // percentText rounds to whole percents, unless that would be the target.

@@ -271,6 +271,7 @@ func (l *loop) act(ctx context.Context, w *world) {
 	l.cp.sweep(ctx, w)
 	l.cp.sweepCommits(ctx, w)
 	l.cp.deploySteps(ctx, w)
+	l.cp.scaleApps(ctx, w)
 	l.cp.serveFunctions(ctx, w)
 	l.cp.reclaim(ctx, w)
 	l.cp.keepFleets(ctx, w)

@@ -53,6 +53,9 @@ func (cp *ControlPlane) route(w *world) {
 // appRoute sends requests to the healthy replicas of the releases that serve.
 func (w *world) appRoute(a api.App) ingress.Route {
 	r := ingress.Route{Host: hostName(a.Name, a.Project, "app"), Project: a.Project, Name: a.Name, Kind: "app", Note: a.Status.Reason, Sticky: a.Spec.Sticky}
+	if a.Spec.Scaling != nil && a.Spec.Scaling.Min == 0 && a.Status.Release != 0 {
+		r.Hold = ingress.Hold{Most: holdMost, For: holdFor}
+	}
 	shares := sharesOf(a)
 	for _, s := range shares {
 		r.Backends = append(r.Backends, w.backends(a, s.Release)...)

@@ -19,25 +19,26 @@ const (
 	sampleAtOnce = 8 // instances that the engine is asked about at the same time
 )
 
-// samples measures the instances that run, beside the loop: the newest sample of each, and a minute of its cpu counter.
+// samples measures the instances that run, and the replicas of apps scaled by their cpu, beside the loop: the newest sample of each, and a minute of its cpu counter.
 type samples struct {
 	cp     *ControlPlane
 	places chan struct{} // taken while the engine is asked
 
 	mu   sync.Mutex
-	seen map[string]*sampled // by instance id
+	seen map[string]*sampled // by workload
 }
 
-// sampled is what is known of one instance's present run.
+// sampled is what is known of one workload's present run.
 type sampled struct {
-	id     string
-	meta   api.Meta
-	boot   time.Time // start of the run that is measured
-	limits compute.Limits
-	asking bool // the engine has not answered yet
-	at     time.Time
-	stats  compute.Stats
-	points []point // oldest first: the last at or before the window, and all within it
+	id       string
+	meta     api.Meta
+	instance bool      // else a replica of an app that is scaled by its cpu
+	boot     time.Time // start of the run that is measured
+	limits   compute.Limits
+	asking   bool // the engine has not answered yet
+	at       time.Time
+	stats    compute.Stats
+	points   []point // oldest first: the last at or before the window, and all within it
 }
 
 // point is the cpu counter at one time.
@@ -55,18 +56,28 @@ func (s *samples) sync(w *world) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	running := make(map[string]bool, len(s.seen))
-	for _, i := range w.instances {
-		boot, ok := w.running(i.ID)
-		if !ok || i.DeletedAt != nil {
-			continue
+	follow := func(id string, m api.Meta, instance bool) {
+		boot, ok := w.running(id)
+		if !ok || m.DeletedAt != nil {
+			return
 		}
-		running[i.ID] = true
-		one := s.seen[i.ID]
+		running[id] = true
+		one := s.seen[id]
 		if one == nil || !one.boot.Equal(boot) {
-			one = &sampled{id: i.ID, boot: boot, points: []point{{at: boot}}}
-			s.seen[i.ID] = one
+			one = &sampled{id: id, boot: boot, points: []point{{at: boot}}, instance: instance}
+			s.seen[id] = one
 		}
-		one.meta, one.limits = i.Meta, w.observed[i.ID].Limits
+		one.meta, one.limits = m, w.observed[id].Limits
+	}
+	for _, i := range w.instances {
+		follow(i.ID, i.Meta, true)
+	}
+	for _, a := range w.apps {
+		if a.Spec.Scaling != nil && a.Spec.Scaling.CPU > 0 {
+			for _, o := range w.by.observed[a.ID] {
+				follow(o.ID, a.Meta, false)
+			}
+		}
 	}
 	for id := range s.seen {
 		if !running[id] {
@@ -244,7 +255,7 @@ func (s *samples) collect(series sampleSeries, out chan<- prometheus.Metric) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, one := range s.seen {
-		if one.at.IsZero() || s.cp.Now().Sub(one.at) > sampleWindow {
+		if !one.instance || one.at.IsZero() || s.cp.Now().Sub(one.at) > sampleWindow {
 			continue
 		}
 		m := one.metrics()

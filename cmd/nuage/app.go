@@ -38,6 +38,7 @@ func (c *cli) appColumns() []column[api.App] {
 		{head: "DATABASE", cell: func(a api.App) string { return a.Spec.Database }, detail: true},
 		{head: "AUTH", cell: func(a api.App) string { return authText(a.Spec.Auth) }, detail: true},
 		{head: "CONFIG", cell: func(a api.App) string { return pairsText(a.Spec.Env) }, detail: true},
+		{head: "SCALING", cell: scalingText, detail: true},
 		{head: "RESTARTS", cell: func(a api.App) string { return strconv.Itoa(a.Status.Restarts) }, detail: true},
 		{head: "LAST FAILURE", cell: failureText, detail: true},
 	}
@@ -60,6 +61,9 @@ func replicasText(a api.App) string {
 	}
 	if a.Spec.Replicas != nil {
 		wanted = *a.Spec.Replicas
+	}
+	if a.Spec.Scaling != nil {
+		wanted = a.Status.Desired
 	}
 	wanted *= max(1, len(a.Status.Shares))
 	return fmt.Sprintf("%d/%d", running, wanted)
@@ -91,29 +95,6 @@ func (c *cli) appRestartCmd() *cobra.Command {
 		spec.Restart++
 		return nil
 	})
-}
-
-func (c *cli) appScaleCmd() *cobra.Command {
-	return c.appChangeCmd(&cobra.Command{
-		Use: "scale NAME N", Short: "Run N replicas of an app; 0 switches it off",
-		Example: lines("nuage app scale shop 3", "nuage app scale shop 0"),
-		Args: cobra.MatchAll(takes(2, 2), func(_ *cobra.Command, args []string) error {
-			_, err := replicaNumber(args[1])
-			return err
-		}),
-	}, func(spec *api.AppSpec, args []string) error {
-		n, err := replicaNumber(args[1])
-		spec.Replicas = &n
-		return err
-	})
-}
-
-func replicaNumber(text string) (int, error) {
-	n, err := strconv.Atoi(text)
-	if err != nil || n < 0 {
-		return 0, usagef("cannot scale to %q: give the number of replicas, as 3", text)
-	}
-	return n, nil
 }
 
 // appChangeCmd completes a command that edits an app's spec and waits. Its first argument is the app.

@@ -77,6 +77,8 @@ func TestAppChanges(t *testing.T) {
 	}{
 		{[]string{"app", "scale", "shop", "2"}, api.AppSpec{Image: "shop:1", Replicas: &two, Env: map[string]string{"A": "1", "B": "2"}}},
 		{[]string{"app", "deploy", "shop", "--image", "shop:2", "--canary", "10%", "--sticky"}, api.AppSpec{Image: "shop:2", Canary: 10, Sticky: true, Env: map[string]string{"A": "1", "B": "2"}}},
+		{[]string{"app", "scale", "shop", "--min", "0", "--max", "5", "--rps", "50", "--idle", "90s"}, api.AppSpec{Image: "shop:1",
+			Scaling: &api.AppScaling{Max: 5, RPS: 50, IdleSeconds: 90}, Env: map[string]string{"A": "1", "B": "2"}}},
 		{[]string{"app", "restart", "shop"}, api.AppSpec{Image: "shop:1", Restart: 1, Env: map[string]string{"A": "1", "B": "2"}}},
 		{[]string{"app", "config", "set", "shop", "A=x=y", "C="}, api.AppSpec{Image: "shop:1", Env: map[string]string{"A": "x=y", "B": "2", "C": ""}}},
 		{[]string{"app", "config", "unset", "shop", "A"}, api.AppSpec{Image: "shop:1", Env: map[string]string{"B": "2"}}},
@@ -96,6 +98,7 @@ func TestAppRefusals(t *testing.T) {
 	w.deployed(t)
 	w.check(t, "! nuage: cannot deploy app \"new\": it is new, so give --source DIR or --image REF; see nuage app deploy --help\nexit 2\n", "app", "deploy", "new")
 	w.check(t, "! nuage: cannot scale to \"many\": give the number of replicas, as 3; see nuage app scale --help\nexit 2\n", "app", "scale", "shop", "many")
+	w.check(t, "! nuage: cannot scale an app so: give either a number of replicas or --max, with --min, --rps or --cpu; see nuage app scale --help\nexit 2\n", "app", "scale", "shop")
 	w.check(t, "! nuage: cannot unset \"X\": app \"shop\" has no such setting; see nuage app config list shop\nexit 1\n", "app", "config", "unset", "shop", "X")
 	w.check(t, "! nuage: cannot unbind database \"orders\" from app \"shop\": it is not bound to it\nexit 1\n", "database", "unbind", "orders", "shop")
 	w.check(t, "! nuage: cannot open app \"shop\": it has no address yet (running)\nexit 1\n", "app", "open", "shop")

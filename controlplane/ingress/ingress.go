@@ -36,6 +36,7 @@ type Route struct {
 
 	Split  []Share // how requests are shared out between groups of Backends; empty: all alike
 	Sticky bool    // a client stays, by a cookie, with the group that answered it first
+	Hold   Hold    // of requests while there is no backend
 
 	Guard func(http.Handler) http.Handler // of an app: stands before the backends, and may answer itself; nil: nothing does
 }
@@ -60,15 +61,18 @@ type Edge struct {
 	proxy    *proxy
 	random   func() float64
 
-	mu    sync.Mutex
-	sites map[string]*site // by host in lower case
-	left  []*Pool          // of routes that are gone, while something is in flight there
+	mu      sync.Mutex
+	sites   map[string]*site // by host in lower case
+	left    []*Pool          // of routes that are gone, while something is in flight there
+	changed chan struct{}    // closed when routes are replaced next
+	onHeld  func()           // nil: nobody asked
 }
 
-// site is a route with the pool of its backends.
+// site is a route with the pool of its backends and the demand for it, which outlive a change of the route.
 type site struct {
 	Route
-	pool *Pool
+	pool   *Pool
+	demand *demand
 }
 
 // New returns an edge without routes.
@@ -76,7 +80,7 @@ func New(o Options) *Edge {
 	if o.Random == nil {
 		o.Random = rand.Float64
 	}
-	return &Edge{now: o.Now, random: o.Random, onAnswer: o.OnAnswer, metrics: newMetrics(o.Registerer), proxy: newProxy(o.Logger), sites: map[string]*site{}}
+	return &Edge{now: o.Now, random: o.Random, onAnswer: o.OnAnswer, metrics: newMetrics(o.Registerer), proxy: newProxy(o.Logger), sites: map[string]*site{}, changed: make(chan struct{})}
 }
 
 // SetRoutes replaces all routes at once. Requests in flight go on to their end, also on backends that left; a request
@@ -89,9 +93,9 @@ func (e *Edge) SetRoutes(routes []Route) {
 		host := hostName(r.Host)
 		s := &site{Route: r}
 		if before := e.sites[host]; before != nil {
-			s.pool = before.pool
+			s.pool, s.demand = before.pool, before.demand
 		} else {
-			s.pool = newPool(e.now, nil, nil)
+			s.pool, s.demand = newPool(e.now, nil, nil), newDemand(e.now())
 		}
 		s.pool.Set(r.Backends, RoundRobin, 0)
 		sites[host] = s
@@ -103,6 +107,8 @@ func (e *Edge) SetRoutes(routes []Route) {
 		}
 	}
 	e.sites = sites
+	close(e.changed)
+	e.changed = make(chan struct{})
 	e.left = slices.DeleteFunc(e.left, func(p *Pool) bool { return p.Total() == 0 })
 }
 
@@ -155,11 +161,23 @@ func (e *Edge) serve(a *answer, r *http.Request, s *site) {
 		dropHopByHop(r.Header)
 		s.Handler.ServeHTTP(a, r)
 	case s.Guard != nil:
-		next := func(_ http.ResponseWriter, r *http.Request) { e.proxy.pass(a, r, s.Route, s.pool, e.group(r, s.Route)) }
+		next := func(_ http.ResponseWriter, r *http.Request) { e.forward(a, r, s) }
 		s.Guard(http.HandlerFunc(next)).ServeHTTP(a, r)
 	default:
-		e.proxy.pass(a, r, s.Route, s.pool, e.group(r, s.Route))
+		e.forward(a, r, s)
 	}
+}
+
+// forward passes a request on to the backends of a route, when there are any.
+func (e *Edge) forward(a *answer, r *http.Request, s *site) {
+	s.demand.arrive(e.now())
+	defer func() { s.demand.depart(e.now()) }()
+	s, refusal := e.held(r, s)
+	if refusal != nil {
+		writePage(a, r, *refusal)
+		return
+	}
+	e.proxy.pass(a, r, s.Route, s.pool, e.group(r, s.Route))
 }
 
 // site returns who answers under a host name; one without a route has the kind none.

@@ -70,6 +70,18 @@ func noBackend(r Route) page {
 		detail: fmt.Sprintf("cannot reach %s %q: %s", r.Kind, r.Name, note)}
 }
 
+// crowded and asleep are for a route that holds requests while it wakes.
+func crowded(r Route) page {
+	return page{status: http.StatusServiceUnavailable, code: api.Unavailable, title: r.Name + " is waking", retry: 1,
+		detail: fmt.Sprintf("cannot reach %s %q: it is being started, and %d requests wait for it already", r.Kind, r.Name, r.Hold.Most)}
+}
+
+func asleep(r Route) page {
+	p := noBackend(r)
+	p.detail += fmt.Sprintf("; the request waited %s for a %s", r.Hold.For, member(r))
+	return p
+}
+
 func brokenBackend(r Route) page {
 	look := "nuage app logs"
 	if r.Kind == KindBalancer {
