@@ -22,9 +22,12 @@ type AppSpec struct {
 	Replicas *int              `json:"replicas,omitempty" minimum:"0" maximum:"50" doc:"1 when absent"`
 	Health   string            `json:"health,omitempty" doc:"path that answers 2xx or 3xx when ready; empty: accepting TCP is enough"`
 	Env      map[string]string `json:"env,omitempty"`
+	Secrets  map[string]string `json:"secrets,omitempty" doc:"settings that are sealed at rest and never answered: each value reads ***, and *** keeps the value it has"`
 	Database string            `json:"database,omitempty" doc:"name of a database in the project, given as DATABASE_URL"`
 	Auth     AppAuth           `json:"auth,omitzero"`
 	Restart  int64             `json:"restart,omitempty" doc:"grows with each restart asked for"`
+
+	SecretsVersion int64 `json:"secretsVersion,omitempty" doc:"the cloud's number of this set of secrets; what is sent does not count"`
 
 	DeadlineSeconds int  `json:"deadlineSeconds,omitempty" minimum:"0" maximum:"3600" doc:"how long a release may take from its start until all replicas are healthy; 90 when 0"`
 	Canary          int  `json:"canary,omitempty" minimum:"0" maximum:"99" doc:"percent of the requests that the release made by this very change gets; the one before keeps the others. 0: it gets all. It is not kept: the status has the shares"`
@@ -42,6 +45,9 @@ type AppScaling struct {
 	IdleSeconds     int `json:"idleSeconds,omitempty" minimum:"0" maximum:"86400" doc:"with min 0: it goes to zero after so long without a request; 300 when 0"`
 	CooldownSeconds int `json:"cooldownSeconds,omitempty" minimum:"0" maximum:"3600" doc:"rest after a scaling; 60 when 0. Scaling in rests three times as long"`
 }
+
+// Masked stands for the value of a secret in every answer. Sent, it keeps the value that the secret has.
+const Masked = "***"
 
 // Share is one release's part of an app's requests.
 type Share struct {

@@ -2,6 +2,7 @@ package controlplane
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"strings"
@@ -89,7 +90,7 @@ func checkAppFields(name string, s *api.AppSpec) error {
 	if err := checkAuth(name, s.Auth); err != nil {
 		return err
 	}
-	return checkEnv(s.Env)
+	return errors.Join(checkEnv(s.Env), checkSecrets(name, s))
 }
 
 // admitApp makes a release of every change of what a release keeps.
@@ -103,6 +104,9 @@ func (cp *ControlPlane) admitApp(tx *storage.Tx, by api.Actor, old, next *api.Ap
 		}
 	}
 	if err := cp.bindPool(tx, next); err != nil {
+		return err
+	}
+	if err := cp.sealSecrets(tx, old, next); err != nil {
 		return err
 	}
 	if old == nil {
@@ -327,6 +331,7 @@ func (w *world) appEnv(a api.App, r release) map[string]string {
 	if env == nil {
 		env = map[string]string{}
 	}
+	maps.Copy(env, w.vaults[vaultKey(a.ID, r.Spec.SecretsVersion)])
 	env["PORT"] = itoa(r.Spec.Port)
 	w.withAuth(a, r, env)
 	env["NUAGE_APP"], env["NUAGE_RELEASE"] = a.Name, itoa(r.Number)

@@ -80,6 +80,9 @@ func (w *world) whole(a api.App) bool {
 		if !ok {
 			return false
 		}
+		if _, there := w.vaults[vaultKey(a.ID, r.Spec.SecretsVersion)]; !there && r.Spec.SecretsVersion != 0 {
+			return false
+		}
 		d, ok := w.by.databases[a.Project+"/"+r.Spec.Database]
 		if r.Spec.Database != "" && (!ok || w.damaged[d.ID]) {
 			return false

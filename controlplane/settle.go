@@ -6,6 +6,7 @@ import (
 	"maps"
 	"reflect"
 	"slices"
+	"strings"
 
 	"nuage/api"
 	"nuage/storage"
@@ -143,6 +144,11 @@ func (cp *ControlPlane) dropApp(w *world, a api.App) error {
 		}
 		for _, t := range w.by.tracks[a.ID] {
 			errs = append(errs, erase(tx, trackTable, t.ID))
+		}
+		for _, key := range slices.Collect(maps.Keys(w.vaults)) {
+			if strings.HasPrefix(key, a.ID+"/") {
+				errs = append(errs, erase(tx, vaultTable, key))
+			}
 		}
 		for _, d := range w.drains[a.ID] {
 			errs = append(errs, erase(tx, drainTable, releaseKey(a.ID, d.Release)))

@@ -175,6 +175,7 @@ var (
 	cursorTable  = storage.NewTable("cursors", func(c *cursor) string { return c.ID })
 	serverTable  = storage.NewTable("servers", func(s *server) string { return s.ID })
 	releaseTable = storage.NewTable("releases", func(r *release) string { return releaseKey(r.App, r.Number) })
+	vaultTable   = storage.NewTable("vaults", func(v *vault) string { return vaultKey(v.App, v.Version) })
 	drainTable   = storage.NewTable("drains", func(d *drain) string { return releaseKey(d.App, d.Release) })
 	trackTable   = storage.NewTable("tracks", func(t *track) string { return t.ID })
 	runTable     = storage.NewTable("runs", func(r *run) string { return r.Key })

@@ -28,8 +28,9 @@ type world struct {
 	machines  map[string]machine // by id
 	disks     map[string]disk    // by id
 	apps      []api.App
-	releases  map[string]release // by releaseKey
-	drains    map[string][]drain // by app, oldest first
+	releases  map[string]release           // by releaseKey
+	vaults    map[string]map[string]string // secrets of apps, by vaultKey
+	drains    map[string][]drain           // by app, oldest first
 	databases []api.Database
 	servers   map[string]server // by id
 	backups   []api.Backup
@@ -67,7 +68,7 @@ func (cp *ControlPlane) read() (*world, error) {
 	w := &world{
 		number: cp.readings.Add(1), projects: map[string]api.Project{}, keys: map[string]api.Key{}, groups: map[string]api.SecurityGroup{},
 		networks: map[string]api.Network{}, images: map[string]api.Image{}, volumes: map[string]api.Volume{}, machines: map[string]machine{}, disks: map[string]disk{},
-		releases: map[string]release{}, drains: map[string][]drain{}, servers: map[string]server{}, dumps: map[string]dump{}, logins: map[string]login{}, pools: map[string]api.AuthPool{}, secrets: map[string]string{},
+		releases: map[string]release{}, vaults: map[string]map[string]string{}, drains: map[string][]drain{}, servers: map[string]server{}, dumps: map[string]dump{}, logins: map[string]login{}, pools: map[string]api.AuthPool{}, secrets: map[string]string{},
 		tracks: map[string]track{}, runs: map[string]run{}, damaged: map[string]bool{}, lostRuns: map[string]bool{},
 	}
 	err := cp.Store.View(func(tx *storage.Tx) error {
@@ -102,6 +103,7 @@ func (cp *ControlPlane) read() (*world, error) {
 			func() error { return index(tx, runTable, w.runs, func(r run) string { return r.Key }) },
 			func() error { return cp.readLogins(tx, w) },
 			func() error { return cp.readSecrets(tx, w) },
+			func() error { return cp.readVaults(tx, w) },
 		} {
 			if err := load(); err != nil {
 				return err

@@ -109,10 +109,41 @@ func (s *suite) releases(t *testing.T) {
 		t.Errorf("the releases are %q, newest first", states)
 	}
 	s.splits(t, x)
+	s.secrets(t, x)
 	_, err = s.Cloud.Apps.Releases(x.ctx, x.project, "nobody")
 	wants(t, "releases of nobody", err, api.NotFound)
 	_, err = s.Cloud.Apps.Rollback(x.ctx, x.project, "nobody", 0)
 	wants(t, "roll back nobody", err, api.NotFound)
+}
+
+// secrets sets some of app "one", none of which is ever answered.
+func (s *suite) secrets(t *testing.T, x trial[api.App, api.AppSpec]) {
+	set := func(secrets map[string]string) (api.App, error) {
+		a, err := x.r.Get(x.ctx, x.project, "one")
+		must(t, "get", err)
+		a.Spec.Secrets = secrets
+		return x.r.Update(x.ctx, x.project, "one", a.Spec, 0)
+	}
+	_, err := set(map[string]string{"KEY": api.Masked})
+	wants(t, "keep a secret that is not there", err, api.Invalid)
+	_, err = set(map[string]string{"KEY": "tell nobody"})
+	must(t, "set a secret", err)
+	was := x.settled(t, "one")
+	if len(was.Spec.Secrets) != 1 || was.Spec.Secrets["KEY"] != api.Masked {
+		t.Errorf("the secrets are answered as %v", was.Spec.Secrets)
+	}
+	for name, next := range map[string]map[string]string{"kept": {"KEY": api.Masked}, "set to what it is": {"KEY": "tell nobody"}} {
+		if a, err := set(next); err != nil || a.Generation != was.Generation {
+			t.Errorf("a secret %s changes the app from generation %d to %d, %v", name, was.Generation, a.Generation, err)
+		}
+	}
+	if a, err := set(map[string]string{"KEY": "told"}); err != nil || a.Generation == was.Generation || a.Spec.Secrets["KEY"] != api.Masked {
+		t.Errorf("another value is answered as %v at generation %d, %v", a.Spec.Secrets, a.Generation, err)
+	}
+	x.settled(t, "one")
+	_, err = set(nil)
+	must(t, "unset secrets", err)
+	x.settled(t, "one")
 }
 
 // splits shares the requests of an app whose releases 1 to 3 served out, and ends that again.

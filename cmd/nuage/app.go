@@ -37,7 +37,7 @@ func (c *cli) appColumns() []column[api.App] {
 		{head: "HEALTH", cell: func(a api.App) string { return a.Spec.Health }, detail: true},
 		{head: "DATABASE", cell: func(a api.App) string { return a.Spec.Database }, detail: true},
 		{head: "AUTH", cell: func(a api.App) string { return authText(a.Spec.Auth) }, detail: true},
-		{head: "CONFIG", cell: func(a api.App) string { return pairsText(a.Spec.Env) }, detail: true},
+		{head: "CONFIG", cell: func(a api.App) string { return pairsText(settings(a.Spec)) }, detail: true},
 		{head: "SCALING", cell: scalingText, detail: true},
 		{head: "RESTARTS", cell: func(a api.App) string { return strconv.Itoa(a.Status.Restarts) }, detail: true},
 		{head: "LAST FAILURE", cell: failureText, detail: true},

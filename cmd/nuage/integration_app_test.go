@@ -152,6 +152,7 @@ func testFailingDeploys(t *testing.T, c *liveCloud) {
 		{[]string{"--env", "MODE=crash"}, "failed: its program exited with status 3, 3 times in a row; release v4 goes on serving\n"},
 		{[]string{"--env", "MODE=elsewhere", "--deadline", "60s"}, "failed: no replica accepts connections on port 8080; its program listens on port 9099: deploy with --port 9099, or make it listen on $PORT; release v4 goes on serving\n"},
 		{[]string{"--env", "MODE=sick", "--deadline", "4s"}, "failed: no healthy replica on port 8080 within 4s: its health path answers 500 Internal Server Error; release v4 goes on serving\n"},
+		{[]string{"--env", "MODE=hungry", "--deadline", "60s"}, "  | reading all of it into memory\nnuage: cannot deploy app \"rows\": release v9 failed: its program was killed for taking more memory than its size allows, 3 times in a row; release v4 goes on serving\n"},
 		{[]string{"--image", "no/such:image"}, "nuage: cannot find image \"no/such:image\""},
 	} {
 		o := c.try(append([]string{"app", "deploy", "rows"}, f.args...)...)

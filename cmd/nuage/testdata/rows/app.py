@@ -13,6 +13,11 @@ if MODE == "crash":
     print("reading the settings")
     print("no such setting: FLAVOUR", flush=True)
     sys.exit(3)
+if MODE == "hungry":
+    print("reading all of it into memory", flush=True)
+    everything = []
+    while True:
+        everything.append(bytearray(16 << 20))
 
 
 def query(sql):
