@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -165,6 +166,44 @@ func TestPages(t *testing.T) {
 		if diff := cmp.Diff(c.body, body); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", c.host, diff)
 		}
+	}
+}
+
+func TestNobodyButTheEdgeSaysWhoAUserIs(t *testing.T) {
+	b := newBench(t, nil)
+	var got http.Header
+	one, _ := replica(t, "one", func(_ http.ResponseWriter, r *http.Request) { got = r.Header })
+	open := shop(one)
+	closed := shop(one)
+	closed.Guard = func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.Header.Get("X-Nuage-User") != "" || r.URL.Path == "/closed" {
+				w.WriteHeader(http.StatusUnauthorized)
+				return
+			}
+			r.Header.Set("X-Nuage-User", "ada")
+			next.ServeHTTP(w, r)
+		})
+	}
+	for user, route := range map[string]Route{"": open, "ada": closed} {
+		b.SetRoutes([]Route{route})
+		r := b.request(t, "GET", route.Host, "/", nil)
+		for _, name := range []string{"X-Nuage-User", "x-nuage-email", "X_Nuage_User", "X-Nuage_Roles", "X-NUAGE-TOKEN", "X_Forwarded_For"} {
+			r.Header[name] = []string{"forged"}
+		}
+		if response, _ := b.do(t, r); response.StatusCode != http.StatusOK || got.Get("X-Nuage-User") != user {
+			t.Errorf("the answer is %d, the user %q, want %q", response.StatusCode, got.Get("X-Nuage-User"), user)
+		}
+		for name, values := range got {
+			if slices.Contains(values, "forged") {
+				t.Errorf("%s came through: %q", name, values)
+			}
+		}
+	}
+	b.SetRoutes([]Route{closed})
+	got = nil
+	if response, _ := b.do(t, b.request(t, "GET", closed.Host, "/closed", nil)); response.StatusCode != http.StatusUnauthorized || got != nil {
+		t.Errorf("what the guard refuses is answered %d, and the app got %v", response.StatusCode, got)
 	}
 }
 
