@@ -174,13 +174,12 @@ func (w *world) filling(d api.Database) bool {
 
 // lastBackup is the one that a deleted database is kept for.
 func (w *world) lastBackup(d api.Database) (api.Backup, bool) {
-	at := slices.IndexFunc(w.backups, func(b api.Backup) bool {
-		return d.DeletedAt != nil && b.Status.DatabaseID == d.ID && b.Status.Trigger == api.BackupDeletion && b.DeletedAt == nil && !b.Status.Verified
-	})
-	if at < 0 {
-		return api.Backup{}, false
+	for _, b := range w.by.backups[d.ID] {
+		if d.DeletedAt != nil && b.Status.Trigger == api.BackupDeletion && b.DeletedAt == nil && !b.Status.Verified {
+			return b, true
+		}
 	}
-	return w.backups[at], true
+	return api.Backup{}, false
 }
 
 func (w *world) backingUp(d api.Database) bool {
@@ -262,8 +261,8 @@ func (cp *ControlPlane) retireOld(tx *storage.Tx, id string) error {
 // that come after the verified ones to keep, and failed ones that another followed.
 func (w *world) scheduled(d api.Database) (last time.Time, old []api.Backup) {
 	var all []api.Backup
-	for _, b := range w.backups {
-		if b.Status.DatabaseID == d.ID && b.Status.Trigger == api.BackupSchedule && b.DeletedAt == nil {
+	for _, b := range w.by.backups[d.ID] {
+		if b.Status.Trigger == api.BackupSchedule && b.DeletedAt == nil {
 			all = append(all, b)
 		}
 	}

@@ -38,6 +38,7 @@ func TestWhichScheduledBackupsGo(t *testing.T) {
 			}
 			w.backups = append(w.backups, b)
 		}
+		w.index()
 		last, old := w.scheduled(api.Database{Meta: api.Meta{ID: "db-1", CreatedAt: at}, Spec: api.DatabaseSpec{Keep: 2}})
 		gone := []string{}
 		for _, b := range old {

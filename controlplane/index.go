@@ -12,6 +12,7 @@ import (
 type lookup struct {
 	owners    map[string]owned        // by id
 	databases map[string]api.Database // by project/name
+	backups   map[string][]api.Backup // by database's id, which may be gone
 	functions map[string]api.Function // by project/name
 	releases  map[string][]release    // by app, oldest first
 	tracks    map[string][]track      // by owner
@@ -38,7 +39,7 @@ type owned struct {
 // index fills the lookup of what the store holds.
 func (w *world) index() {
 	n := len(w.instances) + len(w.apps) + len(w.databases)
-	w.by = lookup{owners: make(map[string]owned, n), databases: map[string]api.Database{}, functions: map[string]api.Function{},
+	w.by = lookup{owners: make(map[string]owned, n), databases: map[string]api.Database{}, backups: map[string][]api.Backup{}, functions: map[string]api.Function{},
 		releases: map[string][]release{}, tracks: map[string][]track{}, observed: map[string][]compute.Observed{}, members: map[string][]string{}, boots: map[string]int64{}, inUse: map[string]bool{}, networks: map[string]api.Network{}, inNetwork: map[string]int{},
 		attached: map[string]*api.Attachment{}, diskNames: map[string]string{}, mounts: map[string][]string{}}
 	for _, n := range w.networks {
@@ -61,6 +62,9 @@ func (w *world) index() {
 	for i, d := range w.databases {
 		w.by.owners[d.ID] = owned{&w.databases[i].Meta, "database"}
 		w.by.databases[d.Project+"/"+d.Name] = d
+	}
+	for _, b := range w.backups {
+		w.by.backups[b.Status.DatabaseID] = append(w.by.backups[b.Status.DatabaseID], b)
 	}
 	for _, f := range w.functions {
 		w.by.functions[f.Project+"/"+f.Name] = f

@@ -101,7 +101,7 @@ func (w *world) meterRecords(enter func(run)) {
 		}
 	}
 	for _, b := range w.backups {
-		if b.Status.SizeBytes > 0 {
+		if b.Status.SizeBytes > 0 && w.dumps[b.ID].Failed == "" {
 			record(b.Meta, databaseService, billing.BackupStorage, b.Status.SizeBytes)
 		}
 	}

@@ -41,7 +41,7 @@ func history(names ...string) *rapid.Generator[[]act] {
 
 var userActs = []string{"instance", "instance", "stop", "start", "reboot", "resize", "delete-instance", "reclaim",
 	"app", "app", "configure", "configure", "scale", "scale-zero", "rollback", "delete-app",
-	"database", "resize-database", "delete-database", "project", "delete-project",
+	"database", "resize-database", "delete-database", "backup", "restore-database", "delete-backup", "project", "delete-project",
 	"volume", "volume", "write", "attach", "attach", "detach", "grow", "delete-volume", "snapshot", "restore", "delete-snapshot",
 	"network", "close-network", "delete-network", "image", "delete-image"}
 
@@ -439,6 +439,9 @@ func (s *scene) recordsFit(w *world) error {
 	}
 	if len(w.machines) != len(w.instances) || len(w.servers) != len(w.databases) {
 		errs = append(errs, fmt.Errorf("%d machines for %d instances, %d servers for %d databases", len(w.machines), len(w.instances), len(w.servers), len(w.databases)))
+	}
+	if len(w.dumps) != len(w.backups) {
+		errs = append(errs, fmt.Errorf("%d dumps for %d backups", len(w.dumps), len(w.backups)))
 	}
 	for key := range w.releases {
 		id, _, _ := strings.Cut(key, "/")

@@ -47,12 +47,27 @@ func (s *scene) user(a act) error {
 
 func (s *scene) otherAct(ctx context.Context, a act, project, name string) error {
 	switch a.name {
+	case "backup", "restore-database", "delete-backup":
+		return s.backupAct(ctx, a, project, name)
 	case "network", "close-network", "delete-network":
 		return s.networkAct(ctx, a, project, name)
 	case "volume", "write", "attach", "detach", "grow", "delete-volume", "snapshot", "restore", "delete-snapshot", "image", "delete-image":
 		return s.diskAct(ctx, a, project, name)
 	}
 	return s.appAct(ctx, a, project, name)
+}
+
+func (s *scene) backupAct(ctx context.Context, a act, project, name string) (err error) {
+	other := fmt.Sprint("x", a.m%3)
+	switch a.name {
+	case "backup":
+		_, err = s.cloud.Backups.Create(ctx, project, other, api.BackupSpec{Database: name})
+	case "restore-database":
+		_, err = s.cloud.Databases.Create(ctx, project, name, api.DatabaseSpec{Restore: &api.Restore{Database: other}})
+	case "delete-backup":
+		err = s.cloud.Backups.Delete(ctx, project, name, 0)
+	}
+	return err
 }
 
 func (s *scene) networkAct(ctx context.Context, a act, project, name string) (err error) {

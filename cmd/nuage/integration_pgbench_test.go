@@ -29,8 +29,8 @@ func testPgbench(t *testing.T, c *liveCloud) {
 	c.sql(t, "bank", "CREATE TABLE promised (n int PRIMARY KEY)")
 	last := 0
 	for round := range 3 {
-		c.eventuallyAnswers(t, login.URL)
-		load := dockerCLI(t, append([]string{"run", "--detach", "--network", network}, pgbench("--client=4", "--time=60")...)...)
+		c.eventuallyAnswers(t, "bank", login.URL)
+		load := dockerCLI(t, append([]string{"run", "--detach", "--network", network}, pgbench("--no-vacuum", "--client=4", "--time=60")...)...)
 		writing, stop := context.WithCancel(t.Context())
 		wrote := make(chan int, 1)
 		go func() { wrote <- keepPromises(writing, login.URL, last) }()
@@ -44,7 +44,7 @@ func testPgbench(t *testing.T, c *liveCloud) {
 		last = now
 		dockerCLI(t, "rm", "--force", "--volumes", load)
 	}
-	c.eventuallyAnswers(t, login.URL)
+	c.eventuallyAnswers(t, "bank", login.URL)
 	if got := c.sql(t, "bank", fmt.Sprintf("SELECT count(*) FROM promised WHERE n <= %d", last)); got != fmt.Sprint(last) {
 		t.Errorf("of %d promised rows are left %s", last, got)
 	}
@@ -76,10 +76,13 @@ func keepPromises(ctx context.Context, url string, last int) int {
 	}
 }
 
-// eventuallyAnswers waits until a database lets clients in.
-func (c *liveCloud) eventuallyAnswers(t *testing.T, url string) {
+// eventuallyAnswers waits until a database lets clients in, and the cloud says so.
+func (c *liveCloud) eventuallyAnswers(t *testing.T, database, url string) {
 	t.Helper()
 	eventually(t, 30*time.Second, "the database answers", func() error {
+		if o := c.try("database", "psql", database, "--", "-c", "SELECT 1"); o.status != 0 {
+			return errors.New(o.err)
+		}
 		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
 		defer cancel()
 		conn, err := pgx.Connect(ctx, url)
