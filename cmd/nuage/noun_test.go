@@ -100,6 +100,7 @@ size       micro
 address    127.0.0.1:5555
 data       0 B
 storage    1 GiB
+backups    when asked for
 restarts   0
 age        1s
 id         x-0000000000000001
