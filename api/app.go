@@ -33,7 +33,15 @@ type AppSpec struct {
 	Canary          int  `json:"canary,omitempty" minimum:"0" maximum:"99" doc:"percent of the requests that the release made by this very change gets; the one before keeps the others. 0: it gets all. It is not kept: the status has the shares"`
 	Sticky          bool `json:"sticky,omitempty" doc:"while requests are split, a client stays with the release that answered it first, by a cookie"`
 
+	Limits  AppLimits   `json:"limits,omitzero" doc:"what the edge lets through"`
 	Scaling *AppScaling `json:"scaling,omitempty" doc:"the cloud chooses the number of replicas; absent: it is replicas"`
+}
+
+// AppLimits are kept by the edge, for all clients of an app together.
+type AppLimits struct {
+	BodyBytes     int64 `json:"bodyBytes,omitempty" minimum:"0" doc:"most bytes of a request's body; 413 over it; 0: no limit"`
+	RPS           int   `json:"rps,omitempty" minimum:"0" maximum:"1000000" doc:"most requests per second, with bursts of one second's; 429 over it; 0: no limit"`
+	AnswerSeconds int   `json:"answerSeconds,omitempty" minimum:"0" maximum:"60" doc:"how long the app may take until its answer begins; then 504; 60 when 0"`
 }
 
 // AppScaling says between what, and by what, the number of an app's replicas follows its load.

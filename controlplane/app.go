@@ -82,6 +82,8 @@ func checkAppFields(name string, s *api.AppSpec) error {
 		return api.Errorf(api.Invalid, "cannot give a deploy of app %q %d seconds: 1 to 3600 is possible, and 0 for %s", name, s.DeadlineSeconds, deployDeadline)
 	case s.Canary < 0 || s.Canary > 99:
 		return api.Errorf(api.Invalid, "cannot give the new release of app %q %d%% of the requests: 1 to 99 is possible, and 0 for all", name, s.Canary)
+	case s.Limits.BodyBytes < 0 || s.Limits.RPS < 0 || s.Limits.AnswerSeconds < 0 || s.Limits.AnswerSeconds > 60:
+		return api.Errorf(api.Invalid, "cannot limit app %q so: bytes and requests are 0 or more, and an answer begins within 1 to 60 seconds, 0 for 60", name)
 	case checkScaling(name, s.Scaling) != nil:
 		return checkScaling(name, s.Scaling)
 	case s.Health != "" && !strings.HasPrefix(s.Health, "/"):
@@ -129,7 +131,7 @@ func releaseSpec(s api.AppSpec) api.AppSpec { return operated(s, api.AppSpec{}) 
 
 // operated is what a release keeps of a spec, operated as another spec says: what of it makes no release.
 func operated(s, as api.AppSpec) api.AppSpec {
-	s.Replicas, s.DeadlineSeconds, s.Canary, s.Sticky, s.Scaling = as.Replicas, as.DeadlineSeconds, as.Canary, as.Sticky, as.Scaling
+	s.Replicas, s.DeadlineSeconds, s.Canary, s.Sticky, s.Limits, s.Scaling = as.Replicas, as.DeadlineSeconds, as.Canary, as.Sticky, as.Limits, as.Scaling
 	return s
 }
 

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net"
 	"strconv"
+	"time"
 
 	"nuage/api"
 	"nuage/compute"
@@ -52,7 +53,7 @@ func (cp *ControlPlane) route(w *world) {
 
 // appRoute sends requests to the healthy replicas of the releases that serve.
 func (w *world) appRoute(a api.App) ingress.Route {
-	r := ingress.Route{Host: hostName(a.Name, a.Project, "app"), Project: a.Project, Name: a.Name, Kind: "app", Note: a.Status.Reason, Sticky: a.Spec.Sticky}
+	r := ingress.Route{Host: hostName(a.Name, a.Project, "app"), Project: a.Project, Name: a.Name, Kind: "app", Note: a.Status.Reason, Sticky: a.Spec.Sticky, Limits: limitsOf(a)}
 	if a.Spec.Scaling != nil && a.Spec.Scaling.Min == 0 && a.Status.Release != 0 {
 		r.Hold = ingress.Hold{Most: holdMost, For: holdFor}
 	}
@@ -64,6 +65,11 @@ func (w *world) appRoute(a api.App) ingress.Route {
 		}
 	}
 	return r
+}
+
+func limitsOf(a api.App) ingress.Limits {
+	l := a.Spec.Limits
+	return ingress.Limits{Body: l.BodyBytes, Rate: l.RPS, Answer: time.Duration(l.AnswerSeconds) * time.Second}
 }
 
 // releaseGroup is what the edge, and a client's cookie, call the replicas of a release.

@@ -79,6 +79,8 @@ func TestAppChanges(t *testing.T) {
 		{[]string{"app", "deploy", "shop", "--image", "shop:2", "--canary", "10%", "--sticky"}, api.AppSpec{Image: "shop:2", Canary: 10, Sticky: true, Env: map[string]string{"A": "1", "B": "2"}}},
 		{[]string{"app", "scale", "shop", "--min", "0", "--max", "5", "--rps", "50", "--idle", "90s"}, api.AppSpec{Image: "shop:1",
 			Scaling: &api.AppScaling{Max: 5, RPS: 50, IdleSeconds: 90}, Env: map[string]string{"A": "1", "B": "2"}}},
+		{[]string{"app", "deploy", "shop", "--max-body", "1MiB", "--max-rate", "100", "--answer-within", "5s"}, api.AppSpec{Image: "shop:1",
+			Limits: api.AppLimits{BodyBytes: 1 << 20, RPS: 100, AnswerSeconds: 5}, Env: map[string]string{"A": "1", "B": "2"}}},
 		{[]string{"app", "restart", "shop"}, api.AppSpec{Image: "shop:1", Restart: 1, Env: map[string]string{"A": "1", "B": "2"}}},
 		{[]string{"app", "config", "set", "shop", "A=x=y", "C="}, api.AppSpec{Image: "shop:1", Env: map[string]string{"A": "x=y", "B": "2", "C": ""}}},
 		{[]string{"app", "config", "unset", "shop", "A"}, api.AppSpec{Image: "shop:1", Env: map[string]string{"B": "2"}}},

@@ -23,6 +23,9 @@ type appFlags struct {
 	deadline       span
 	canary         percent
 	sticky         bool
+	body           size
+	rate           int
+	answer         span
 }
 
 func (c *cli) appDeployCmd() *cobra.Command {
@@ -64,6 +67,10 @@ func (a *appFlags) declare(cmd *cobra.Command) {
 	a.deadline = span(90 * time.Second)
 	f.Var(&a.deadline, "deadline", "how long the new release may take until it answers, 1s to 1h")
 	f.Var(&a.canary, "canary", "part of the requests that the new release gets, as 10%; the one before keeps the others until app split or the next deploy; default: all")
+	f.Var(&a.body, "max-body", "most bytes of a request's body, as 10MiB; others are refused with 413; default: no limit")
+	f.IntVar(&a.rate, "max-rate", 0, "most requests per second; others are refused with 429; 0: no limit")
+	a.answer = span(time.Minute)
+	f.Var(&a.answer, "answer-within", "how long the app may take until its answer begins, 1s to 60s; then it is a 504")
 	f.BoolVar(&a.sticky, "sticky", false, "while requests are split, a client stays with the release that answered it first, by a cookie")
 	cmd.MarkFlagsMutuallyExclusive("image", "source")
 }
@@ -132,6 +139,15 @@ func (a appFlags) apply(spec *api.AppSpec, given func(string) bool) {
 	}
 	if given("deadline") {
 		spec.DeadlineSeconds = int((time.Duration(a.deadline) + time.Second - 1) / time.Second)
+	}
+	if given("max-body") {
+		spec.Limits.BodyBytes = int64(a.body)
+	}
+	if given("max-rate") {
+		spec.Limits.RPS = a.rate
+	}
+	if given("answer-within") {
+		spec.Limits.AnswerSeconds = int((time.Duration(a.answer) + time.Second - 1) / time.Second)
 	}
 	if given("sticky") {
 		spec.Sticky = a.sticky

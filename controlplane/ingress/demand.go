@@ -33,6 +33,9 @@ type demand struct {
 	held     int
 	counts   [int(RateWindow/time.Second) + 1]int // by second modulo its length
 	second   int64                                // of the newest count
+
+	tokens float64 // requests that a rate limit lets through now
+	filled time.Time
 }
 
 func newDemand(now time.Time) *demand { return &demand{since: now, last: now, second: now.Unix()} }

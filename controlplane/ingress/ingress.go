@@ -37,6 +37,7 @@ type Route struct {
 	Split  []Share // how requests are shared out between groups of Backends; empty: all alike
 	Sticky bool    // a client stays, by a cookie, with the group that answered it first
 	Hold   Hold    // of requests while there is no backend
+	Limits Limits  // of requests for backends
 
 	Guard func(http.Handler) http.Handler // of an app: stands before the backends, and may answer itself; nil: nothing does
 }
@@ -172,7 +173,10 @@ func (e *Edge) serve(a *answer, r *http.Request, s *site) {
 func (e *Edge) forward(a *answer, r *http.Request, s *site) {
 	s.demand.arrive(e.now())
 	defer func() { s.demand.depart(e.now()) }()
-	s, refusal := e.held(r, s)
+	refusal := e.refused(a, r, s)
+	if refusal == nil {
+		s, refusal = e.held(r, s)
+	}
 	if refusal != nil {
 		writePage(a, r, *refusal)
 		return

@@ -101,7 +101,17 @@ func member(r Route) string {
 
 func slowBackend(r Route) page {
 	return page{status: http.StatusGatewayTimeout, code: api.Unavailable, title: r.Name + " is too slow",
-		detail: fmt.Sprintf("cannot wait longer for %s %q: it sent no answer within %s", r.Kind, r.Name, answerTimeout)}
+		detail: fmt.Sprintf("cannot wait longer for %s %q: it sent no answer within %s", r.Kind, r.Name, patience(r))}
+}
+
+func tooLarge(r Route) page {
+	return page{status: http.StatusRequestEntityTooLarge, code: api.Invalid, title: "The request is too large",
+		detail: fmt.Sprintf("cannot pass the request on to %s %q: it takes bodies of up to %d bytes", r.Kind, r.Name, r.Limits.Body)}
+}
+
+func tooMany(r Route) page {
+	return page{status: http.StatusTooManyRequests, code: api.Exhausted, title: "Too many requests", retry: 1,
+		detail: fmt.Sprintf("cannot pass the request on to %s %q: it takes %d requests per second; try again in a second", r.Kind, r.Name, r.Limits.Rate)}
 }
 
 var pageHTML = template.Must(template.New("page").Parse(`<!doctype html>

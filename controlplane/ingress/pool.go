@@ -14,6 +14,7 @@ const asideFor = time.Second
 var (
 	errNoBackend = errors.New("no backend is left to try")
 	errCut       = errors.New("its backend was taken away")
+	errSlow      = errors.New("its backend took too long to answer")
 )
 
 // Backend is one replica of an app, or one target of a load balancer.
@@ -151,7 +152,8 @@ type flight struct {
 	group string          // whose backends are preferred; "": any
 	tried map[string]bool // backend ids
 
-	answers string // the group of the backend it was sent to last
+	answers  string      // the group of the backend it was sent to last
+	patience *time.Timer // of a request: ends it when no answer has begun by then
 }
 
 // fly begins a flight. land must be called at its end.

@@ -48,7 +48,9 @@ func newProxy(logger *slog.Logger) *proxy {
 		FlushInterval: -1,
 		ModifyResponse: func(r *http.Response) error {
 			r.Header.Del(api.HeaderRequestID) // ours stands already
-			stick(r, flightOf(r.Request))
+			f := flightOf(r.Request)
+			f.patience.Stop()
+			stick(r, f)
 			return nil
 		},
 		ErrorHandler: p.failed,
@@ -64,6 +66,8 @@ type flightKey struct{}
 func (p *proxy) pass(a *answer, r *http.Request, route Route, pool *Pool, group string) {
 	f := pool.fly(r.Context(), route)
 	f.group = group
+	f.patience = time.AfterFunc(patience(route), func() { f.end(errSlow) })
+	defer f.patience.Stop()
 	defer f.land()
 	p.reverse.ServeHTTP(a, r.WithContext(context.WithValue(f.ctx, flightKey{}, f)))
 }
@@ -164,6 +168,14 @@ func idempotent(method string) bool {
 func (p *proxy) failed(w http.ResponseWriter, r *http.Request, err error) {
 	a, f := w.(*answer), flightOf(r)
 	cut := errors.Is(context.Cause(f.ctx), errCut)
+	if tooMuch := new(http.MaxBytesError); errors.As(err, &tooMuch) {
+		writePage(a, r, tooLarge(f.route))
+		return
+	}
+	if errors.Is(context.Cause(f.ctx), errSlow) {
+		writePage(a, r, slowBackend(f.route))
+		return
+	}
 	if errors.Is(r.Context().Err(), context.Canceled) && !cut {
 		a.status = statusClientGone
 		return
