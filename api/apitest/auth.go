@@ -21,7 +21,7 @@ func (s *suite) poolUsers(t *testing.T) {
 	}
 	_, err = users.Add(x.ctx, x.project, "one", api.PoolUserSpec{Email: "ADA@example.com"})
 	wants(t, "add a taken address", err, api.Conflict)
-	for _, email := range []string{"", "ada", "Ada <ada@example.com>", "a b@example.com"} {
+	for _, email := range []string{"", "ada", "Ada <ada@example.com>", "a b@example.com", "a/b@example.com"} {
 		_, err = users.Add(x.ctx, x.project, "one", api.PoolUserSpec{Email: email})
 		wants(t, "add "+email, err, api.Invalid)
 	}
@@ -44,6 +44,9 @@ func (s *suite) poolUsers(t *testing.T) {
 	if reset.Code == added.Reset.Code || !reset.ExpiresAt.After(added.CreatedAt) {
 		t.Errorf("the reset is %+v", reset)
 	}
+	_, err = users.Add(x.ctx, x.project, "one", api.PoolUserSpec{Email: "b+c?d%e@example.com"})
+	must(t, "add an address with signs", err)
+	must(t, "remove an address with signs", users.Remove(x.ctx, x.project, "one", "b+c?d%e@example.com"))
 	s.noSuchUser(t, x.project)
 	must(t, "remove", users.Remove(x.ctx, x.project, "one", "ada@example.com"))
 	wants(t, "remove again", users.Remove(x.ctx, x.project, "one", "ada@example.com"), api.NotFound)

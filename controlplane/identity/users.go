@@ -17,11 +17,12 @@ const (
 	resetTries = 5
 )
 
-// CleanEmail is an address as it is stored and looked up: lower case, and nothing but the address. Invalid: it is none.
+// CleanEmail is an address as it is stored and looked up: lower case, and nothing but the address. Invalid: it is none, or
+// has a slash, which paths and keys are cut at.
 func CleanEmail(text string) (string, error) {
 	text = strings.TrimSpace(text)
 	parsed, err := mail.ParseAddress(text)
-	if err != nil || parsed.Address != text || len(text) > 254 || !strings.Contains(text, "@") || strings.ContainsFunc(text, unicode.IsControl) {
+	if err != nil || parsed.Address != text || len(text) > 254 || !strings.Contains(text, "@") || strings.Contains(text, "/") || strings.ContainsFunc(text, unicode.IsControl) {
 		return "", api.Errorf(api.Invalid, "cannot use %q as an e-mail address: give one as ada@example.com", text)
 	}
 	return strings.ToLower(text), nil
