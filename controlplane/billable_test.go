@@ -19,7 +19,7 @@ var billable = map[string][]string{
 	"Snapshots":      {"snapshot-storage"},
 	"Images":         {"image-storage"},
 	"LoadBalancers":  {"load-balancer-hours"},
-	"Apps":           {"app-hours:micro"},
+	"Apps":           {"app-hours:micro"}, // and build-minutes, by builds
 	"Databases":      {"database-hours:large", "database-storage"},
 	"Backups":        {"backup-storage"},
 	"Functions":      {"function-requests", "function-gb-seconds"}, // by receipts, not by runs

@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"nuage/api"
+	"nuage/controlplane/billing"
+	"nuage/storage"
 )
 
 func replicas(n int) *int { return &n }
@@ -309,12 +311,29 @@ func tarOf(t *testing.T, h tar.Header, content string) []byte {
 	return b.Bytes()
 }
 
+// billed expects the minutes of so many builds of an app: failed ones cost nothing.
+func (p *plane) billed(t *testing.T, a api.App, builds int) {
+	t.Helper()
+	n := 0
+	must(t, p.Store.View(func(tx *storage.Tx) error {
+		return usageLog.Each(tx, 0, 0, func(e storage.Entry[api.Usage]) error {
+			if u := e.Value; u.Meter == billing.BuildMinutes && u.ResourceID == a.ID && u.Quantity == billing.Millis(u.Start, u.End) {
+				n++
+			}
+			return nil
+		})
+	}))
+	if n != builds {
+		t.Errorf("%d builds are billed, want %d", n, builds)
+	}
+}
+
 func TestBuilds(t *testing.T) {
 	p, l := newLivePlane(t)
 	spec := behave("ok")
 	spec.Image, spec.Source = "", p.source(t, "app.py", "broken")
 	a := p.deploy(t, "web", spec)
-	if f := a.Status.Failure; f == nil || f.Reason != `cannot build "web": it is broken` || !slices.Equal(f.Log, []string{"Step 1/1 : FROM scratch"}) {
+	if f := a.Status.Failure; f == nil || f.Reason != `cannot build "web": it is broken` || !slices.Equal(f.Log, []string{"building as Python (app.py)", "Step 1/1 : FROM scratch"}) {
 		t.Errorf("the failure is %+v", f)
 	}
 	for n := range imagesKept + 2 {
@@ -328,6 +347,7 @@ func TestBuilds(t *testing.T) {
 	if want := []string{tag(2), tag(3), tag(4), tag(5), tag(6), tag(7), tag(8)}; !slices.Equal(built, want) {
 		t.Errorf("built were %v, want %v: settings alone build nothing", built, want)
 	}
+	p.billed(t, a, len(built))
 	eventually(t, "the oldest images are removed", func() bool {
 		_, removed := l.images()
 		return slices.Equal(removed, []string{tag(2), tag(3)}) || slices.Equal(removed, []string{tag(3), tag(2)})

@@ -6,9 +6,11 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"time"
 
 	"nuage/api"
 	"nuage/compute"
+	"nuage/controlplane/billing"
 	"nuage/storage"
 )
 
@@ -49,6 +51,7 @@ func (cp *ControlPlane) startReplicas(a api.App, r release) error {
 
 // findOrBuild gives a release its image and commits that. It returns the release as it is then.
 func (cp *ControlPlane) findOrBuild(ctx context.Context, a api.App, r release, log io.Writer) (release, error) {
+	from := cp.billingNow()
 	now, err := cp.releaseImage(ctx, a, r, log)
 	if err != nil {
 		return r, err
@@ -60,6 +63,9 @@ func (cp *ControlPlane) findOrBuild(ctx context.Context, a api.App, r release, l
 			return ignoreGone(err)
 		}
 		if now.Tag != "" {
+			if err := cp.billBuild(tx, a, r, from); err != nil {
+				return err
+			}
 			if err := cp.record(tx, platform("builder"), "app", &a.Meta, "build", fmt.Sprintf("release %d as image %s, from %s", r.Number, short(now.Image), now.Built)); err != nil {
 				return err
 			}
@@ -73,6 +79,18 @@ func (cp *ControlPlane) findOrBuild(ctx context.Context, a api.App, r release, l
 		err = cp.Engine.(compute.Images).RemoveImage(ctx, now.Tag)
 	}
 	return now, err
+}
+
+// billBuild writes the minutes of a build that made an image; one that failed costs nothing. from is in billing time.
+func (cp *ControlPlane) billBuild(tx *storage.Tx, a api.App, r release, from time.Time) error {
+	end := cp.billingNow()
+	u := api.Usage{ID: "build-" + releaseKey(a.ID, r.Number), Project: a.Project, Service: "apps", Resource: a.Name, ResourceID: a.ID,
+		Meter: billing.BuildMinutes, Quantity: billing.Millis(from, end), Start: from, End: end}
+	if err := billing.CheckUsage(u); err != nil {
+		return err
+	}
+	_, err := usageLog.Append(tx, u)
+	return err
 }
 
 func short(id string) string {

@@ -14,22 +14,24 @@ type Unit string
 // The units, each with the stored quantity it is made from.
 const (
 	Hours     Unit = "Hours"      // stored in ms
+	Minutes   Unit = "Minutes"    // stored in ms
 	GBMonths  Unit = "GB-Months"  // stored in MiB-ms; a GB is 1024 MiB, the price book says how long a month is
 	GBSeconds Unit = "GB-Seconds" // stored in MB-ms; as on AWS Lambda a GB is 1024 MB
 	Requests  Unit = "Requests"   // stored as a count
 )
 
 const (
-	msPerHour  = 3_600_000
-	msPerDay   = 24 * msPerHour
-	mibPerGB   = 1024
-	bytesInMiB = 1 << 20
+	msPerMinute = 60_000
+	msPerHour   = 3_600_000
+	msPerDay    = 24 * msPerHour
+	mibPerGB    = 1024
+	bytesInMiB  = 1 << 20
 )
 
 // Stored names the integer unit that Usage.Quantity has for a meter of this unit.
 func (u Unit) Stored() string {
 	switch u {
-	case Hours:
+	case Hours, Minutes:
 		return "ms"
 	case GBMonths:
 		return "MiB-ms"
@@ -44,6 +46,8 @@ func (u Unit) divisor(hoursPerMonth int64) int64 {
 	switch u {
 	case Hours:
 		return msPerHour
+	case Minutes:
+		return msPerMinute
 	case GBMonths:
 		return mibPerGB * hoursPerMonth * msPerHour
 	case GBSeconds:
@@ -73,6 +77,7 @@ const (
 	VolumeStorage      = "volume-storage"       // declared size, attached or not
 	SnapshotStorage    = "snapshot-storage"     // measured size
 	ImageStorage       = "image-storage"        // measured size of images that a project made or pulled
+	BuildMinutes       = "build-minutes"        // of builds that made an image
 	DatabaseStorage    = "database-storage"     // declared size
 	BackupStorage      = "backup-storage"       // measured size of a database's backups
 	FunctionRequests   = "function-requests"
@@ -108,6 +113,7 @@ func Meters() []Meter {
 		Meter{Name: SnapshotStorage, Unit: GBMonths, Service: "snapshots", Model: "iaas", Spread: true},
 		Meter{Name: ImageStorage, Unit: GBMonths, Service: "images", Model: "iaas", Spread: true})
 	hours(AppHours, "apps", "paas")
+	all = append(all, Meter{Name: BuildMinutes, Unit: Minutes, Service: "apps", Model: "paas", Spread: true})
 	hours(DatabaseHours, "databases", "paas")
 	return append(all,
 		Meter{Name: DatabaseStorage, Unit: GBMonths, Service: "databases", Model: "paas", Spread: true},

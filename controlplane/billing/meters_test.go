@@ -35,6 +35,7 @@ app-hours:micro Hours ms apps paas spread=true run=true
 app-hours:small Hours ms apps paas spread=true run=true
 app-hours:medium Hours ms apps paas spread=true run=true
 app-hours:large Hours ms apps paas spread=true run=true
+build-minutes Minutes ms apps paas spread=true run=false
 database-hours:nano Hours ms databases paas spread=true run=true
 database-hours:micro Hours ms databases paas spread=true run=true
 database-hours:small Hours ms databases paas spread=true run=true
@@ -62,7 +63,7 @@ func TestEveryBillableNounHasAPriceInEveryBook(t *testing.T) {
 			names = append(names, name(s.Name))
 		}
 	}
-	names = append(names, PublicAddressHours, LoadBalancerHours, VolumeStorage, SnapshotStorage, ImageStorage, DatabaseStorage, BackupStorage,
+	names = append(names, PublicAddressHours, LoadBalancerHours, VolumeStorage, SnapshotStorage, ImageStorage, DatabaseStorage, BackupStorage, BuildMinutes,
 		FunctionRequests, FunctionGBSeconds)
 	for _, name := range names {
 		if m, ok := MeterOf(name); !ok || m.Name != name {
