@@ -268,8 +268,8 @@ func (c *cloud) run(ctx context.Context, shutdown func()) error {
 		return err
 	}
 	ends := make(chan error, 3)
-	for l, h := range map[net.Listener]http.Handler{c.api: face, c.apps: c.edge} {
-		server := &http.Server{Handler: h, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, ErrorLog: slog.NewLogLogger(c.conf.Log.Handler(), slog.LevelDebug)}
+	apiServer := &http.Server{Handler: face, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, ErrorLog: slog.NewLogLogger(c.conf.Log.Handler(), slog.LevelDebug)}
+	for l, server := range map[net.Listener]*http.Server{c.api: apiServer, c.apps: c.edge.Server(c.conf.Log)} {
 		go func() { ends <- server.Serve(l) }()
 		defer stopServer(server)
 	}

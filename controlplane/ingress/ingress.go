@@ -134,6 +134,15 @@ func (e *Edge) Close() error {
 	return nil
 }
 
+// Server returns a server of the edge for any listener. It speaks HTTP/1.1, and HTTP/2 without TLS (h2c) to clients that begin with it.
+func (e *Edge) Server(logger *slog.Logger) *http.Server {
+	protocols := new(http.Protocols)
+	protocols.SetHTTP1(true)
+	protocols.SetUnencryptedHTTP2(true)
+	return &http.Server{Handler: e, Protocols: protocols, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute,
+		ErrorLog: slog.NewLogLogger(logger.Handler(), slog.LevelDebug)}
+}
+
 // ServeHTTP answers a request by its Host header.
 func (e *Edge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	start := e.now()
@@ -171,6 +180,7 @@ func (e *Edge) serve(a *answer, r *http.Request, s *site) {
 
 // forward passes a request on to the backends of a route, when there are any.
 func (e *Edge) forward(a *answer, r *http.Request, s *site) {
+	_ = http.NewResponseController(a).EnableFullDuplex() // bodies stream both ways at once where the connection can do that
 	s.demand.arrive(e.now())
 	defer func() { s.demand.depart(e.now()) }()
 	refusal := e.refused(a, r, s)
