@@ -157,11 +157,21 @@ func (c *cli) releases() kind[api.Release] {
 			{head: "STATE", cell: func(r api.Release) string { return r.State }},
 			{head: "SHARE", cell: func(r api.Release) string { return percentCell(r.Share) }},
 			{head: "IMAGE", cell: func(r api.Release) string { return shortImage(r.Image) }},
+			{head: "SIZE", cell: func(r api.Release) string { return r.Spec.Size }},
+			{head: "HEALTH", cell: func(r api.Release) string { return passes(r.Spec.Health) }},
 			{head: "AGE", cell: func(r api.Release) string { return c.age(r.CreatedAt) }},
 			{head: "BY", cell: func(r api.Release) string { return r.By }},
 			{head: "REASON", cell: func(r api.Release) string { return r.Reason }},
 		},
 	}
+}
+
+// passes is what a release has to pass before it gets requests: a path, or accepting connections.
+func passes(path string) string {
+	if path == "" {
+		return "tcp"
+	}
+	return path
 }
 
 // shortImage cuts a content id to what people compare.

@@ -116,9 +116,9 @@ func TestAppReadings(t *testing.T) {
 	if want := (api.LogQuery{Tail: 5, Follow: true}); w.streams.query != want || w.streams.noun != "apps" {
 		t.Errorf("asked for logs of %s %+v, want apps %+v", w.streams.noun, w.streams.query, want)
 	}
-	w.check(t, `RELEASE   STATE     SHARE   IMAGE          AGE   BY      REASON
-v2        serving   100%    0123456789ab   0s    admin
-v1        failed                           60m   admin   the build failed
+	w.check(t, `RELEASE   STATE     SHARE   IMAGE          SIZE   HEALTH   AGE   BY      REASON
+v2        serving   100%    0123456789ab          tcp      0s    admin
+v1        failed                                  tcp      60m   admin   the build failed
 `, "app", "releases", "shop")
 	w.check(t, "shop\n", "app", "rollback", "shop", "--to", "v1", "-o", "name")
 	if w.apps.to != 1 {
