@@ -105,10 +105,11 @@ func retireImage(tx *storage.Tx, g *api.Image) (bool, error) {
 		return api.Errorf(api.Conflict, "cannot delete image %q: %s %q is made from it; delete that first", g.Name, noun, name)
 	}
 	err := instanceTable.EachBy(tx, "name", g.Project+"/", func(i api.Instance) error {
-		if i.Spec.Image == g.Name && i.DeletedAt == nil {
+		m, err := machineTable.Get(tx, i.ID)
+		if err == nil && m.From == g.ID && i.DeletedAt == nil {
 			return used("instance", i.Name)
 		}
-		return nil
+		return ignoreGone(err)
 	})
 	if err != nil {
 		return false, err
@@ -341,10 +342,16 @@ func (w *world) imageOf(i api.Instance) string {
 	if m := w.machines[i.ID]; m.Image != "" {
 		return m.Image
 	}
-	if own, ok := w.images[i.Project+"/"+i.Spec.Image]; ok {
+	if own, ok := w.ownImage(i); ok {
 		return own.Status.Ref
 	}
 	return imageRef(i.Spec.Image)
+}
+
+// ownImage is the image of the project that an instance was made from. One that got the name later is another.
+func (w *world) ownImage(i api.Instance) (api.Image, bool) {
+	own, ok := w.by.images[w.machines[i.ID].From]
+	return own, ok
 }
 
 // checkImage asks whether an instance can be made from an image; one of the project's own may still be made.
@@ -369,11 +376,12 @@ func (cp *ControlPlane) checkImage(ctx context.Context, project, name string) er
 	return nil
 }
 
-// admitOwnImage refuses an image of the project that went since it was checked.
-func admitOwnImage(tx *storage.Tx, i *api.Instance) error {
+// admitOwnImage returns the id of the image of the project that an instance is to be made from, "" where it is none of the
+// project. Conflict: it went since it was checked.
+func admitOwnImage(tx *storage.Tx, i *api.Instance) (string, error) {
 	own, err := imageTable.GetBy(tx, "name", i.Project+"/"+i.Spec.Image)
 	if err == nil && own.DeletedAt != nil {
-		return api.Errorf(api.Conflict, "cannot use image %q: it is being deleted", own.Name)
+		return "", api.Errorf(api.Conflict, "cannot use image %q: it is being deleted", own.Name)
 	}
-	return ignoreGone(err)
+	return own.ID, ignoreGone(err)
 }

@@ -23,6 +23,7 @@ type lookup struct {
 	networks  map[string]api.Network       // by id
 	attached  map[string]*api.Attachment   // by project/name of the volume
 	diskNames map[string]string            // of volumes, by id
+	images    map[string]api.Image         // by id
 	mounts    map[string][]string          // workloads that mount a volume, by its id
 	inNetwork map[string]int               // how many instances are in a network, by its id
 	instances map[string]api.Instance      // by project/name
@@ -41,7 +42,7 @@ func (w *world) index() {
 	n := len(w.instances) + len(w.apps) + len(w.databases)
 	w.by = lookup{owners: make(map[string]owned, n), databases: map[string]api.Database{}, backups: map[string][]api.Backup{}, functions: map[string]api.Function{},
 		releases: map[string][]release{}, tracks: map[string][]track{}, observed: map[string][]compute.Observed{}, members: map[string][]string{}, boots: map[string]int64{}, inUse: map[string]bool{}, networks: map[string]api.Network{}, inNetwork: map[string]int{},
-		attached: map[string]*api.Attachment{}, diskNames: map[string]string{}, mounts: map[string][]string{}}
+		attached: map[string]*api.Attachment{}, diskNames: map[string]string{}, images: map[string]api.Image{}, mounts: map[string][]string{}}
 	for _, n := range w.networks {
 		w.by.networks[n.ID] = n
 	}
@@ -65,6 +66,9 @@ func (w *world) index() {
 	}
 	for _, b := range w.backups {
 		w.by.backups[b.Status.DatabaseID] = append(w.by.backups[b.Status.DatabaseID], b)
+	}
+	for _, g := range w.images {
+		w.by.images[g.ID] = g
 	}
 	for _, f := range w.functions {
 		w.by.functions[f.Project+"/"+f.Name] = f

@@ -187,14 +187,15 @@ func (cp *ControlPlane) admitInstance(tx *storage.Tx, _ api.Actor, old, next *ap
 	if old != nil {
 		return admitRemount(tx, old, next)
 	}
-	if err := errors.Join(admitOwnImage(tx, next), admitMounts(tx, next)); err != nil {
+	own, err := admitOwnImage(tx, next)
+	if err := errors.Join(err, admitMounts(tx, next)); err != nil {
 		return err
 	}
-	return cp.addMachine(tx, next)
+	return cp.addMachine(tx, next, own)
 }
 
-// addMachine gives a new instance its address and its host key.
-func (cp *ControlPlane) addMachine(tx *storage.Tx, i *api.Instance) error {
+// addMachine gives a new instance its address and its host key. own is the image of the project it is made from, or "".
+func (cp *ControlPlane) addMachine(tx *storage.Tx, i *api.Instance, own string) error {
 	network, host, err := cp.place(tx, i)
 	if err != nil {
 		return err
@@ -204,7 +205,7 @@ func (cp *ControlPlane) addMachine(tx *storage.Tx, i *api.Instance) error {
 		return err
 	}
 	sealed := cp.Sealer.Seal(private, i.ID+"/hostkey")
-	m := machine{ID: i.ID, Project: i.Project, Network: network, Host: host, HostKey: sealed, HostKeyLine: line, UserData: "none", Hostname: hostnameIn(i.Spec.UserData)}
+	m := machine{ID: i.ID, Project: i.Project, Network: network, Host: host, HostKey: sealed, HostKeyLine: line, From: own, UserData: "none", Hostname: hostnameIn(i.Spec.UserData)}
 	if i.Spec.UserData != "" {
 		m.UserData = "pending"
 	}

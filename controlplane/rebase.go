@@ -55,7 +55,7 @@ func (w *world) lacks(l compute.Workload, v verb) string {
 		return ""
 	}
 	i := w.by.instances[l.Project+"/"+l.Name]
-	if own, ok := w.images[i.Project+"/"+i.Spec.Image]; ok && v == create && !w.disks[own.ID].Ready && w.machines[l.ID].Image == "" {
+	if own, ok := w.ownImage(i); ok && v == create && !w.disks[own.ID].Ready && w.machines[l.ID].Image == "" {
 		return fmt.Sprintf("waiting for image %q: %s", own.Name, own.Status.Reason)
 	}
 	for _, m := range l.Mounts {

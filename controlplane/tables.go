@@ -22,6 +22,7 @@ type machine struct {
 	Boot        int64  `json:"boot"`               // reboots done
 	Hostname    string `json:"hostname,omitempty"` // what its cloud-config calls it; "": its name
 
+	From    string     `json:"from,omitempty"`    // id of the image of the project that it was made from; "": one of the catalog or a registry
 	Image   string     `json:"image,omitempty"`   // what the engine makes it of now: its root disk as committed last; "": what the spec names
 	Commits []string   `json:"commits,omitempty"` // tags of its root disk, written down before they are made; all but Image are to be removed
 	Rebase  string     `json:"rebase,omitempty"`  // why its container went to come back from Image; "": it did not
