@@ -104,7 +104,7 @@ func dropClients(tx *storage.Tx, app string) error {
 
 // readSecrets opens the secrets of clients. An app whose secret does not open is left alone, and says so.
 func (cp *ControlPlane) readSecrets(tx *storage.Tx, w *world) error {
-	return authClientTable.Each(tx, "", func(c identity.Client) error {
+	err := authClientTable.Each(tx, "", func(c identity.Client) error {
 		secret, err := cp.identity.ClientSecret(c)
 		if err != nil {
 			cp.log.Error("the client secret of an app does not open; its replicas are left alone", "app", c.Name, "error", err)
@@ -114,6 +114,15 @@ func (cp *ControlPlane) readSecrets(tx *storage.Tx, w *world) error {
 		w.secrets[c.Key()] = secret
 		return nil
 	})
+	for _, a := range w.apps {
+		for _, n := range w.live(a) { // without its pool or client in full a release would get another environment
+			auth := w.releases[releaseKey(a.ID, n)].Spec.Auth
+			if auth.Pool != "" && len(w.authEnv(a, auth)["OIDC_CLIENT_SECRET"]) == 0 {
+				w.damaged[a.ID] = true
+			}
+		}
+	}
+	return err
 }
 
 // authEnv is what a release that is bound to a pool is told.
