@@ -175,7 +175,7 @@ func TestPlanOfAMachineWithEverything(t *testing.T) {
 		mounts = append(mounts, api.VolumeMount{Volume: "v" + n, Path: "/data" + n})
 	}
 	w.instances = append(w.instances, api.Instance{Meta: api.Meta{ID: "i-2", Name: "two", Project: "default"}, Spec: api.InstanceSpec{Type: "nano", Image: "golden", Network: "back", Volumes: mounts}})
-	w.machines["i-2"] = machine{ID: "i-2", Project: "default", Network: "net-2", Host: 7}
+	w.machines["i-2"] = machine{ID: "i-2", Project: "default", Network: "net-2", Host: 7, From: "img-1"}
 	w.index()
 	w.protect(nil)
 	planned := func() string {

@@ -180,7 +180,6 @@ func (e *Edge) serve(a *answer, r *http.Request, s *site) {
 
 // forward passes a request on to the backends of a route, when there are any.
 func (e *Edge) forward(a *answer, r *http.Request, s *site) {
-	_ = http.NewResponseController(a).EnableFullDuplex() // bodies stream both ways at once where the connection can do that
 	s.demand.arrive(e.now())
 	defer func() { s.demand.depart(e.now()) }()
 	refusal := e.refused(a, r, s)
