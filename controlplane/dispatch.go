@@ -110,6 +110,13 @@ func (l *loop) allLeaving() map[string]bool {
 	return maps.Clone(l.leaving)
 }
 
+// allInFlight names the keys of which a step is in flight.
+func (l *loop) allInFlight() map[string]bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return maps.Clone(l.inFlight)
+}
+
 // busyWith tells that a step with a key of that beginning is in flight.
 func (l *loop) busyWith(prefix string) bool {
 	l.mu.Lock()

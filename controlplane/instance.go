@@ -320,7 +320,7 @@ func (w *world) instancePhase(i api.Instance, o compute.Observed, there bool, s 
 		return w.unmade(i)
 	case w.remounting(i, o):
 		return api.Updating, w.rebaseReason(w.planInstance(i)[0], o)
-	case i.Spec.Stopped && running:
+	case i.Spec.Stopped && (running || w.inFlight[i.ID]): // what is under way may be its start
 		return api.Stopping, "shutting down"
 	case i.Spec.Stopped:
 		return api.Stopped, "stopped by its owner"

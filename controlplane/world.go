@@ -52,6 +52,7 @@ type world struct {
 	observed       map[string]compute.Observed
 	trouble        map[string]trouble
 	leaving        map[string]bool // workloads that are being removed
+	inFlight       map[string]bool // keys of steps that were under way when the engine was asked
 	guests         map[string]guestState
 	health         map[string]probe
 	balancing      map[string]balancing // load balancers that listen, by id
@@ -142,7 +143,7 @@ func fullName[T any](t T) string { return head(&t).Project + "/" + head(&t).Name
 
 // look adds what the engine, the guests and the health checks say now.
 func (cp *ControlPlane) look(ctx context.Context, w *world) error {
-	w.at, w.leaving = cp.Now(), cp.loop.allLeaving() // before the list: what is not in flight any more is not on it
+	w.at, w.leaving, w.inFlight = cp.Now(), cp.loop.allLeaving(), cp.loop.allInFlight() // before the list: what is not in flight any more is not on it
 	list, err := cp.Engine.List(ctx)
 	if err != nil {
 		return err

@@ -200,11 +200,12 @@ func builds(t *testing.T, s *suite) {
 	tag := s.cloud + "/app:1"
 	b := compute.Build{Tag: tag, Owner: "app-1", Project: "default", Name: "shop"}
 	var log bytes.Buffer
-	content := "FROM " + s.Image + "\nRUN echo built > /file; echo said\nEXPOSE 8080 53/udp\nCMD cat /file\n"
+	run := "RUN echo built > /file; echo said # by " + s.cloud // no cache knows this line
+	content := "FROM " + s.Image + "\n" + run + "\nEXPOSE 8080 53/udp\nCMD cat /file\n"
 	img, err := e.Build(ctx, b, source(t, content), &log)
 	ok(t, err)
 	same(t, img.Ports, []int{8080})
-	if !compute.IsImageID(img.ID) || !strings.HasPrefix(log.String(), "FROM "+s.Image) || !strings.Contains(log.String(), "\nRUN echo built > /file; echo said\nsaid\n") {
+	if !compute.IsImageID(img.ID) || !strings.HasPrefix(log.String(), "FROM "+s.Image) || !strings.Contains(log.String(), "\n"+run+"\nsaid\n") {
 		t.Errorf("image %+v, log:\n%s", img, log.String())
 	}
 	again, err := e.Build(ctx, b, source(t, content), io.Discard)

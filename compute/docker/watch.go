@@ -65,6 +65,9 @@ func (e *Engine) pass(ctx context.Context, messages <-chan events.Message, errs 
 		select {
 		case m := <-messages:
 			ev := compute.Event{ID: m.Actor.Attributes[compute.LabelID], What: string(m.Action), Time: time.Unix(0, m.TimeNano).UTC()}
+			if m.Action != events.ActionStart { // an engine tells of an end before its listing shows it
+				e.seen.change(ev.ID)
+			}
 			if !send(ctx, out, ev) {
 				return ctx.Err()
 			}
