@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -37,8 +38,10 @@ func startBrowser(t *testing.T) *browser {
 	default:
 		t.Skip("*** SKIPPED: there is no chromium; run apt-get install chromium ***")
 	}
+	profile := filepath.Join(t.TempDir(), "profile")
 	cmd := exec.Command(path, "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run", "--hide-scrollbars", "--lang=en-US",
-		"--accept-lang=en-US", "--remote-debugging-port=0", "--window-size=900,760", "--user-data-dir="+t.TempDir(), "about:blank")
+		"--accept-lang=en-US", "--remote-debugging-port=0", "--window-size=900,760", "--user-data-dir="+profile, "about:blank")
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	errs, err := cmd.StderrPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -47,8 +50,10 @@ func startBrowser(t *testing.T) *browser {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		_ = cmd.Process.Kill() // it may have ended
+		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) // it may have ended
 		_ = cmd.Wait()
+		// Its helper processes go a moment later, and write to the profile until then.
+		eventually(t, time.Minute, "the profile of chromium is gone", func() error { return os.RemoveAll(profile) })
 	})
 	found := make(chan string, 1)
 	go func() {
