@@ -45,6 +45,11 @@ type DatabaseStatus struct {
 	MaxConnections int `json:"maxConnections" doc:"how many the server lets in"`
 }
 
+// DatabaseClient is the program that opens a shell of a database: the first word of a command for it. "" for an unknown engine.
+func DatabaseClient(engine string) string {
+	return map[string]string{"postgres": "psql"}[engine]
+}
+
 // Credentials let a client into a database.
 type Credentials struct {
 	User        string `json:"user"`

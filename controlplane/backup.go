@@ -295,7 +295,7 @@ func (w *world) backupStatus(b api.Backup) api.BackupStatus {
 	case !w.real:
 		s.Phase, s.Reason = api.Running, "simulated: no server holds any data"
 	case s.Verified:
-		s.Phase, s.Reason = api.Running, fmt.Sprintf("verified by a restore: %d tables, %d rows", s.Tables, s.Rows)
+		s.Phase, s.Reason = api.Running, "verified by a restore: "+amountText(s.Engine, s.Tables, s.Rows)
 	case troubled:
 		s.Phase, s.Reason = api.Pending, t.reason()
 	case s.TakenAt != nil:

@@ -55,7 +55,7 @@ func TestContentsOfADump(t *testing.T) {
 	if got, want := strings.Join(c, " "), "large objects|3 public.a|10 public.b|2"; got != want {
 		t.Errorf("read %q, want %q", got, want)
 	}
-	if got, want := totalsText(c), "2 tables, 12 rows"; got != want {
+	if got, want := totalsText("postgres", c), "2 tables, 12 rows"; got != want {
 		t.Errorf("in all %s, want %s", got, want)
 	}
 	for text, want := range map[string]string{

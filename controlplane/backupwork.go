@@ -46,14 +46,9 @@ func (cp *ControlPlane) makeBackup(ctx context.Context, w *world, b api.Backup) 
 	if err := cp.verifyBackup(ctx, engine, b, contents); err != nil {
 		return cp.giveUp(ctx, b, err)
 	}
-	return cp.changeBackup(b.ID, "verify", fmt.Sprintf("restored into a scratch server: %s", totalsText(contents)), func(b *api.Backup, _ *dump) {
+	return cp.changeBackup(b.ID, "verify", fmt.Sprintf("restored into a scratch server: %s", totalsText(engine.name, contents)), func(b *api.Backup, _ *dump) {
 		b.Status.Verified = true
 	})
-}
-
-func totalsText(c contents) string {
-	tables, rows := c.totals()
-	return fmt.Sprintf("%d tables, %d rows", tables, rows)
 }
 
 // giveUp writes down why a backup failed for good. The last backup of a database is taken anew instead.
@@ -123,7 +118,7 @@ func (cp *ControlPlane) takeBackup(ctx context.Context, w *world, e databaseEngi
 	}
 	held := readContents(messages)
 	tables, rows := held.totals()
-	return held, cp.changeBackup(b.ID, "take", fmt.Sprintf("%s in %s", totalsText(held), sizeText(stored.bytes)), func(b *api.Backup, d *dump) {
+	return held, cp.changeBackup(b.ID, "take", fmt.Sprintf("%s in %s", totalsText(e.name, held), sizeText(stored.bytes)), func(b *api.Backup, d *dump) {
 		d.Contents = held
 		b.Status.TakenAt, b.Status.SizeBytes, b.Status.SHA256, b.Status.Tables, b.Status.Rows = &at, stored.bytes, stored.sum, tables, rows
 	})
@@ -324,7 +319,7 @@ func (cp *ControlPlane) fill(ctx context.Context, w *world, d api.Database) erro
 		if err := serverTable.Put(tx, s); err != nil {
 			return err
 		}
-		return cp.record(tx, platform("backup"), "database", &d.Meta, "restore", "backup "+b.Name+", "+totalsText(held.Contents))
+		return cp.record(tx, platform("backup"), "database", &d.Meta, "restore", "backup "+b.Name+", "+totalsText(e.name, held.Contents))
 	})
 }
 

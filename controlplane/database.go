@@ -5,9 +5,10 @@ import (
 	"crypto/rand"
 	"encoding/base64"
 	"errors"
-	"fmt"
+	"net"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 
 	"nuage/api"
@@ -67,6 +68,8 @@ func (cp *ControlPlane) checkDatabase(ctx context.Context, old, next *api.Databa
 	switch {
 	case err != nil:
 		return err
+	case slices.Contains(engine.reserved, next.Name):
+		return api.Errorf(api.Invalid, "cannot create database %q: a %s server has one of its own by that name; take another", next.Name, engine.name)
 	case s.StorageBytes < 64<<20 || s.StorageBytes > 1<<40:
 		return api.Errorf(api.Invalid, "cannot create database %q with %d bytes: 64 MiB to 1 TiB is possible", next.Name, s.StorageBytes)
 	case old == nil:
@@ -173,7 +176,7 @@ func (r databases) Credentials(ctx context.Context, project, name string) (api.C
 			return err
 		}
 		out = api.Credentials{User: login.user, Password: login.password,
-			URL: login.url(d.Status.Host, d.Status.Port), InternalURL: login.url(internalHost(d), postgresPort)}
+			URL: databaseURL(d, login, hostPort(d.Status.Host, d.Status.Port)), InternalURL: internalURL(d, login)}
 		return r.cp.record(tx, actor, r.noun, &d.Meta, "credentials", "shown")
 	})
 	return out, err
@@ -182,11 +185,36 @@ func (r databases) Credentials(ctx context.Context, project, name string) (api.C
 // login is what a client of a database needs besides its address.
 type login struct{ user, password, database string }
 
-func (l login) url(host string, port int) string {
-	u := url.URL{Scheme: "postgres", User: url.UserPassword(l.user, l.password), Host: fmt.Sprintf("%s:%d", host, port),
-		Path: "/" + l.database, RawQuery: "sslmode=disable"}
+// url is the usual one of clients, with a scheme of the engine's.
+func (l login) url(scheme, address, query string) string {
+	u := url.URL{Scheme: scheme, User: url.UserPassword(l.user, l.password), Host: address, Path: "/" + l.database, RawQuery: query}
 	return u.String()
 }
+
+// databaseURL is what lets a client in at an address; "" for an engine that nobody knows.
+func databaseURL(d api.Database, l login, address string) string {
+	engine, err := databaseEngineOf(d.Spec.Engine)
+	if err != nil {
+		return ""
+	}
+	return engine.url(l, address)
+}
+
+// internalURL is the one for what runs in the project's network.
+func internalURL(d api.Database, l login) string {
+	return databaseURL(d, l, hostPort(internalHost(d), databasePort(d)))
+}
+
+// databasePort is where a database listens; 0 for an engine that nobody knows.
+func databasePort(d api.Database) int {
+	engine, err := databaseEngineOf(d.Spec.Engine)
+	if err != nil {
+		return 0
+	}
+	return engine.port
+}
+
+func hostPort(host string, port int) string { return net.JoinHostPort(host, strconv.Itoa(port)) }
 
 // internalHost is a database's name in its project's network.
 func internalHost(d api.Database) string { return d.Name + ".db.internal" }
@@ -201,7 +229,11 @@ func (cp *ControlPlane) login(tx *storage.Tx, d api.Database) (login, error) {
 	if err != nil {
 		return login{}, err
 	}
-	return login{user: s.User, password: string(password), database: strings.ReplaceAll(d.Name, "-", "_")}, nil
+	engine, err := databaseEngineOf(d.Spec.Engine)
+	if err != nil {
+		return login{}, err
+	}
+	return login{user: s.User, password: string(password), database: engine.database(d.Name)}, nil
 }
 
 // planDatabase returns the server; its volume is made with it and goes only by an explicit delete.
@@ -227,10 +259,10 @@ func (w *world) databaseStatus(d api.Database) api.DatabaseStatus {
 	s := d.Status
 	s.Status.Generation = d.Generation
 	s.Restarts = w.tracks[d.ID].Restarts
-	s.InternalHost, s.InternalPort = internalHost(d), postgresPort
+	s.InternalHost, s.InternalPort = internalHost(d), databasePort(d)
 	o, there := w.observed[d.ID]
 	filled := !w.filling(d)
-	if e, ok := o.Endpoints[postgresPort]; ok && filled && o.State == compute.StateRunning {
+	if e, ok := o.Endpoints[databasePort(d)]; ok && filled && o.State == compute.StateRunning {
 		s.Host, s.Port = e.Host, e.Port
 	}
 	h, probed := w.health[d.ID]

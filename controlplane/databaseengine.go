@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"fmt"
 	"io"
 	"slices"
 	"strconv"
@@ -17,13 +18,19 @@ import (
 type databaseEngine struct {
 	name, image, data string // as users say; as setup.sh names it; where the data lies
 	port              int
+	reserved          []string                             // names that no database of a customer can have
+	database          func(name string) string             // what the server calls it
+	url               func(l login, address string) string // for clients; the address is host:port
 	env               func(login) map[string]string
-	scratch           []string                    // command of a server whose data need not last
-	ready             func(login) compute.Process // succeeds once clients are let in
-	dump              func(login) compute.Process // stdout: the dump; stderr: what count prints, of the same moment, and "dumped" when it is whole
-	empty             func(login) compute.Process // leaves nothing in the database
-	load              func(login) compute.Process // reads a dump, into an empty database
-	count             func(login) compute.Process // prints lines count|WHAT|HOW MANY
+	probe             func(ctx context.Context, url string) probe       // asks it from outside how it does
+	shell             func(l login, arguments []string) compute.Process // the client that api.DatabaseClient names
+	things, entries   string                                            // what is counted in a backup, as tables and rows
+	scratch           []string                                          // command of a server whose data need not last
+	ready             func(login) compute.Process                       // succeeds once clients are let in
+	dump              func(login) compute.Process                       // stdout: the dump; stderr: what count prints, of the same moment, and "dumped" when it is whole
+	empty             func(login) compute.Process                       // leaves nothing in the database
+	load              func(login) compute.Process                       // reads a dump, into an empty database
+	count             func(login) compute.Process                       // prints lines count|WHAT|HOW MANY
 }
 
 // databaseEngineOf finds an engine by its name. Invalid.
@@ -33,6 +40,9 @@ func databaseEngineOf(name string) (databaseEngine, error) {
 	}
 	return databaseEngine{}, api.Errorf(api.Invalid, "cannot run a database with engine %q: postgres is what there is", name)
 }
+
+// underscored is a name as SQL takes it without quotes.
+func underscored(name string) string { return strings.ReplaceAll(name, "-", "_") }
 
 // command runs one to its end beside a server, and returns what it printed where that is not taken by p. Unavailable: the server does not
 // run. Internal: it failed; the message has its last words.
@@ -86,6 +96,21 @@ func readContents(text string) contents {
 	}
 	slices.Sort(c)
 	return c
+}
+
+// totalsText says how much there is, as "2 tables, 12 rows".
+func totalsText(engine string, c contents) string {
+	tables, rows := c.totals()
+	return amountText(engine, tables, rows)
+}
+
+// amountText says it in the words of an engine.
+func amountText(engine string, tables int, rows int64) string {
+	e, err := databaseEngineOf(engine)
+	if err != nil {
+		e.things, e.entries = "tables", "rows"
+	}
+	return fmt.Sprintf("%d %s, %d %s", tables, e.things, rows, e.entries)
 }
 
 // totals are the tables and the rows in all of them.

@@ -14,8 +14,6 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/jackc/pgx/v5"
-
 	"nuage/compute"
 )
 
@@ -50,7 +48,8 @@ type target struct {
 	id, boot   string
 	port       int    // of the container
 	host, path string // host and port; path of an HTTP probe, "" for TCP
-	postgres   string // URL of a database
+	engine     string // of a database
+	url        string // of a database
 	rhythm     rhythm
 	gateway    string // of a machine's network: asked is then a machine, which has a firewall of its own
 }
@@ -145,8 +144,7 @@ func (w *world) targets() map[string]target {
 	}
 	for _, d := range w.databases {
 		if l, ok := w.logins[d.ID]; ok && d.DeletedAt == nil {
-			e := w.observed[d.ID].Endpoints[postgresPort]
-			add(d.ID, postgresPort, func(t *target) { t.postgres = l.url(e.Host, e.Port) })
+			add(d.ID, databasePort(d), func(t *target) { t.engine, t.url = d.Spec.Engine, databaseURL(d, l, t.host) })
 		}
 	}
 	return out
@@ -252,8 +250,8 @@ func (h *health) probe(ctx context.Context, t target) probe {
 	ctx, cancel := context.WithTimeout(ctx, t.rhythm.patience)
 	defer cancel()
 	switch {
-	case t.postgres != "":
-		return probePostgres(ctx, t.postgres)
+	case t.engine != "":
+		return probeDatabase(ctx, t)
 	case t.path != "":
 		return h.probeHTTP(ctx, t)
 	}
@@ -306,17 +304,10 @@ func (t target) unreached(err error, connected bool, otherwise string) string {
 	return fmt.Sprintf("port %d cannot be reached: its machine does not answer in its network", t.port)
 }
 
-func probePostgres(ctx context.Context, url string) probe {
-	conn, err := pgx.Connect(ctx, url)
+func probeDatabase(ctx context.Context, t target) probe {
+	engine, err := databaseEngineOf(t.engine)
 	if err != nil {
-		return probe{reason: "the server does not accept connections yet"}
+		return probe{reason: err.Error()}
 	}
-	defer conn.Close(context.WithoutCancel(ctx))
-	p := probe{ok: true}
-	err = conn.QueryRow(ctx, `select current_setting('server_version'), pg_database_size(current_database()), current_setting('max_connections')::int,
-		(select count(*) from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid())`).Scan(&p.version, &p.bytes, &p.most, &p.clients)
-	if err != nil {
-		return probe{reason: "the server does not answer queries yet"}
-	}
-	return p
+	return engine.probe(ctx, t.url)
 }

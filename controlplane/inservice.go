@@ -223,7 +223,7 @@ func (cp *ControlPlane) bindDatabases(f *api.Function, d *functions.Deployment) 
 			if err != nil {
 				return err
 			}
-			url := l.url(internalHost(db), postgresPort)
+			url := internalURL(db, l)
 			d.Env["DATABASE_URL_"+strings.ToUpper(strings.ReplaceAll(name, "-", "_"))] = url
 			if i == 0 {
 				d.Env["DATABASE_URL"] = url

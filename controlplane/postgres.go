@@ -1,7 +1,10 @@
 package controlplane
 
 import (
+	"context"
 	"strings"
+
+	"github.com/jackc/pgx/v5"
 
 	"nuage/compute"
 )
@@ -61,6 +64,11 @@ func (l login) asCustomer(command ...string) compute.Process {
 func postgres() databaseEngine {
 	return databaseEngine{
 		name: "postgres", image: postgresImage, port: postgresPort, data: postgresData,
+		reserved: []string{"postgres", "template0", "template1"}, things: "tables", entries: "rows", database: underscored, probe: probePostgres,
+		url: func(l login, address string) string { return l.url("postgres", address, "sslmode=disable") },
+		shell: func(l login, arguments []string) compute.Process {
+			return l.asCustomer(append([]string{"psql"}, arguments...)...)
+		},
 		env: func(l login) map[string]string {
 			return map[string]string{"POSTGRES_USER": l.user, "POSTGRES_PASSWORD": l.password, "POSTGRES_DB": l.database}
 		},
@@ -77,4 +85,19 @@ func postgres() databaseEngine {
 		},
 		count: func(l login) compute.Process { return asPostgres(l.database, postgresCounts) },
 	}
+}
+
+func probePostgres(ctx context.Context, url string) probe {
+	conn, err := pgx.Connect(ctx, url)
+	if err != nil {
+		return probe{reason: "the server does not accept connections yet"}
+	}
+	defer conn.Close(context.WithoutCancel(ctx))
+	p := probe{ok: true}
+	err = conn.QueryRow(ctx, `select current_setting('server_version'), pg_database_size(current_database()), current_setting('max_connections')::int,
+		(select count(*) from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid())`).Scan(&p.version, &p.bytes, &p.most, &p.clients)
+	if err != nil {
+		return probe{reason: "the server does not answer queries yet"}
+	}
+	return p
 }

@@ -33,7 +33,7 @@ func (s *search) after(ctx context.Context, refused bool) string {
 	now := s.cp.Now()
 	engine, ok := s.cp.Engine.(compute.Execer)
 	switch {
-	case !refused || !ok || s.target.postgres != "" || s.target.gateway != "": // nothing is run in a machine but through its guest
+	case !refused || !ok || s.target.engine != "" || s.target.gateway != "": // nothing is run in a machine but through its guest
 		s.since, s.found = time.Time{}, ""
 	case s.since.IsZero():
 		s.since = now

@@ -133,16 +133,19 @@ func (s streams) removeHelper(ctx context.Context, id string) {
 	s.cp.helpers.drop(id)
 }
 
-// execDatabase runs psql in the server's container: logged in as the database's user, and as nobody there, because a
-// shell on the server is not what a managed database gives.
+// execDatabase runs the engine's own client in the server's container: logged in as the database's user, and as nobody there,
+// because a shell on the server is not what a managed database gives.
 func (s streams) execDatabase(ctx context.Context, project, name string, cmd api.Command, stdio api.Stdio) (int, error) {
-	if cmd.Words[0] != "psql" {
-		return 0, api.Errorf(api.Invalid, "cannot run %q in database %q: psql is what runs there", cmd.Words[0], name)
-	}
-	args := cmd.Words[1:]
 	d, err := s.cp.databases().Get(ctx, project, name)
 	if err != nil {
 		return 0, err
+	}
+	e, err := databaseEngineOf(d.Spec.Engine)
+	if err != nil {
+		return 0, err
+	}
+	if client := api.DatabaseClient(e.name); cmd.Words[0] != client {
+		return 0, api.Errorf(api.Invalid, "cannot run %q in database %q: %s is what runs there", cmd.Words[0], name, client)
 	}
 	engine, ok := s.cp.Engine.(compute.Execer)
 	if !ok {
@@ -155,12 +158,11 @@ func (s streams) execDatabase(ctx context.Context, project, name string, cmd api
 	if err := s.cp.Store.View(func(tx *storage.Tx) (err error) { l, err = s.cp.login(tx, d); return err }); err != nil {
 		return 0, err
 	}
-	if err := s.recordCommand(ctx, "database", &d.Meta, "exec", api.Command{Words: append([]string{"psql"}, args...)}); err != nil {
+	if err := s.recordCommand(ctx, "database", &d.Meta, "exec", api.Command{Words: cmd.Words}); err != nil {
 		return 0, err
 	}
-	p := process(ctx, cmd, stdio)
-	p.Command, p.User = append([]string{"psql"}, args...), "nobody"
-	p.Env = append(p.Env, "PGHOST=127.0.0.1", "PGUSER="+l.user, "PGDATABASE="+l.database, "PGPASSWORD="+l.password)
+	p, shell := process(ctx, cmd, stdio), e.shell(l, cmd.Words[1:])
+	p.Command, p.User, p.Env = shell.Command, shell.User, append(p.Env, shell.Env...)
 	return engine.Exec(ctx, d.ID, p)
 }
 

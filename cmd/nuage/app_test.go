@@ -131,6 +131,15 @@ v1        failed                                  tcp      60m   admin   the bui
 	}
 }
 
+func TestPromoteSaysWhatIsMissing(t *testing.T) {
+	w := newWorld(t, "")
+	w.deployed(t)
+	w.check(t, `shop
+! app "shop" of project "live" lacks what it has in project "default": setting MODE, database orders
+`, "app", "promote", "shop", "--to", "live", "-o", "name")
+	w.check(t, "! nuage: required flag(s) \"to\" not set; see nuage app promote --help\nexit 2\n", "app", "promote", "shop")
+}
+
 func TestRunPassesWordsInputAndStatusOn(t *testing.T) {
 	w := newWorld(t, "typed")
 	w.streams.status = 7
@@ -139,6 +148,7 @@ func TestRunPassesWordsInputAndStatusOn(t *testing.T) {
 		t.Errorf("ran on %s with input %q: %s", w.streams.noun, w.streams.in, d)
 	}
 	w = newWorld(t, "select 1;")
+	w.run("database", "create", "orders", "--engine", "postgres", "-o", "name")
 	w.check(t, "to stdout\n! to stderr\n", "database", "psql", "orders", "--", "-c", "select 2")
 	want := api.Command{Words: []string{"psql", "-c", "select 2"}}
 	if d := cmp.Diff(want, w.streams.cmd); d != "" || w.streams.noun != "databases" {

@@ -110,7 +110,11 @@ func (c *cli) databasePsqlCmd() *cobra.Command {
 		Args:              takes(1, -1),
 		ValidArgsFunction: c.databases().complete(c),
 		RunE: c.inCloud(func(ctx context.Context, s session, args []string) error {
-			cmd := api.Command{Words: append([]string{"psql"}, args[1:]...)}
+			d, err := s.cloud.Databases.Get(ctx, s.project, args[0])
+			if err != nil {
+				return err
+			}
+			cmd := api.Command{Words: append([]string{api.DatabaseClient(d.Spec.Engine)}, args[1:]...)}
 			return c.exec(ctx, s, "databases", args[0], cmd)
 		}),
 	}
