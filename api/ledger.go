@@ -76,13 +76,21 @@ type PriceBook struct {
 
 // Price is the price of one meter.
 type Price struct {
-	Meter     string `json:"meter"`
-	Service   string `json:"service"`
-	Model     string `json:"model"`
-	Unit      string `json:"unit"`
+	Meter     string      `json:"meter"`
+	Service   string      `json:"service"`
+	Model     string      `json:"model"`
+	Unit      string      `json:"unit"`
+	UnitPrice string      `json:"unitPrice"`
+	Minimum   string      `json:"minimum,omitempty" doc:"per run, in unit or words"`
+	Free      string      `json:"free,omitempty" doc:"what a project has for nothing"`
+	Tiers     []PriceTier `json:"tiers,omitempty" doc:"prices of what is above a quantity"`
+	Source    string      `json:"source"`
+}
+
+// PriceTier is the price of what a project uses above a quantity in a calendar month.
+type PriceTier struct {
+	Above     string `json:"above" doc:"units; what is free does not count"`
 	UnitPrice string `json:"unitPrice"`
-	Minimum   string `json:"minimum,omitempty" doc:"per run, in unit or words"`
-	Source    string `json:"source"`
 }
 
 // Ledger answers what was used and what it costs.

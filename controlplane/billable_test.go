@@ -22,8 +22,8 @@ var billable = map[string][]string{
 	"Apps":           {"app-hours:micro"}, // and build-minutes, by builds
 	"Databases":      {"database-hours:large", "database-storage"},
 	"Backups":        {"backup-storage"},
-	"Functions":      {"function-requests", "function-gb-seconds"}, // by receipts, not by runs
-	"AuthPools":      nil,                                          // free, as the first 50,000 users are elsewhere
+	"Functions":      {"function-requests", "function-gb-seconds", "function-vcpu-seconds"}, // by receipts, not by runs
+	"AuthPools":      nil,                                                                   // free, as the first 50,000 users are elsewhere
 	"PoolUsers":      nil,
 	"Triggers":       nil, // what they call is billed
 	"InstanceGroups": nil, // their members are billed

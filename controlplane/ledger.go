@@ -20,6 +20,26 @@ func (cp *ControlPlane) eachUsage(tx *storage.Tx, fn func(api.Usage) error) erro
 	return cp.walkUsage(tx, place{}, func(_ place, u api.Usage) error { return fn(u) })
 }
 
+// eachCounted is eachUsage with calls counted by a rule.
+func (cp *ControlPlane) eachCounted(tx *storage.Tx, rule billing.CallRule, fn func(api.Usage) error) error {
+	err := cp.walkUsage(tx, place{}, func(at place, u api.Usage) error {
+		if at.section == inCalls {
+			return errFull
+		}
+		return fn(u)
+	})
+	if err != nil && !errors.Is(err, errFull) {
+		return err
+	}
+	return receiptLog.Each(tx, 0, 0, func(e storage.Entry[receipt]) error {
+		q, err := rule.Of(e.Value.public())
+		for _, u := range q.Usage(e.Value.public()) {
+			err = errors.Join(err, fn(u))
+		}
+		return err
+	})
+}
+
 // place is where a walk over all usage is. It stays good when a run ends in between: open runs come first, so that one
 // that ends is seen a second time, with the same id, and never missed.
 type place struct {
@@ -195,9 +215,9 @@ func (cp *ControlPlane) bill(q api.BillQuery) (api.Bill, error) {
 	if err != nil {
 		return api.Bill{}, err
 	}
-	collect := func(tx *storage.Tx) error { return cp.eachUsage(tx, rating.Add) }
+	collect := func(tx *storage.Tx) error { return cp.eachCounted(tx, book.CallRule(), rating.Add) }
 	if wholeHours(query.From, query.To) {
-		collect = func(tx *storage.Tx) error { return cp.eachSum(tx, rating.Add) }
+		collect = func(tx *storage.Tx) error { return cp.eachSum(tx, book.CallRule(), rating.Add) }
 	}
 	if err := cp.Store.View(collect); err != nil {
 		return api.Bill{}, err

@@ -36,7 +36,7 @@ func (p *plane) rawBill(t *testing.T, q api.BillQuery) api.Bill {
 	must(t, err)
 	rating, err := book.Rate(query)
 	must(t, err)
-	must(t, p.Store.View(func(tx *storage.Tx) error { return p.eachUsage(tx, rating.Add) }))
+	must(t, p.Store.View(func(tx *storage.Tx) error { return p.eachCounted(tx, book.CallRule(), rating.Add) }))
 	bill, err := rating.Bill()
 	must(t, err)
 	return bill

@@ -14,17 +14,16 @@ import (
 type tally struct {
 	mu   sync.Mutex
 	next uint64 // sequence of the first receipt that is not in it
-	sums map[tallyKey]*tallySum
+	sums map[tallyKey]billing.CallQuantity
 }
 
 type tallyKey struct {
 	project, function, id string
-	hour                  int64 // since 1970
+	hour                  int64  // since 1970
+	rule                  string // key of the rule by which the calls are counted
 }
 
-type tallySum struct{ requests, mbms int64 }
-
-func newTally() *tally { return &tally{sums: map[tallyKey]*tallySum{}} }
+func newTally() *tally { return &tally{sums: map[tallyKey]billing.CallQuantity{}} }
 
 const hourMs = int64(time.Hour / time.Millisecond)
 
@@ -33,8 +32,8 @@ func wholeHours(from, to time.Time) bool {
 	return from.UnixMilli()%hourMs == 0 && to.UnixMilli()%hourMs == 0
 }
 
-// eachSum is eachUsage with the calls of a function in an hour as one.
-func (cp *ControlPlane) eachSum(tx *storage.Tx, fn func(api.Usage) error) error {
+// eachSum is eachUsage with the calls of a function in an hour as one, counted as a book counts them.
+func (cp *ControlPlane) eachSum(tx *storage.Tx, rule billing.CallRule, fn func(api.Usage) error) error {
 	err := cp.walkRuns(tx, "", func(_ place, u api.Usage) error { return fn(u) })
 	if err != nil {
 		return err
@@ -43,47 +42,48 @@ func (cp *ControlPlane) eachSum(tx *storage.Tx, fn func(api.Usage) error) error 
 	if err != nil {
 		return err
 	}
-	return cp.tally.each(tx, fn)
+	return cp.tally.each(tx, cp.Books.CallRules(), rule.Key(), fn)
 }
 
-// each counts the receipts that came since and calls fn with all sums.
-func (t *tally) each(tx *storage.Tx, fn func(api.Usage) error) error {
+// each counts the receipts that came since by all rules, and calls fn with the sums of one.
+func (t *tally) each(tx *storage.Tx, rules []billing.CallRule, rule string, fn func(api.Usage) error) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	keys := make([]string, len(rules))
+	for i, r := range rules {
+		keys[i] = r.Key()
+	}
 	err := receiptLog.Each(tx, t.next, 0, func(e storage.Entry[receipt]) error {
 		t.next = e.Sequence + 1
-		return t.add(e.Value)
+		return t.add(e.Value, rules, keys)
 	})
 	if err != nil {
 		return err
 	}
-	for k, s := range t.sums {
-		at := time.UnixMilli(k.hour * hourMs).UTC()
-		u := api.Usage{Project: k.project, Service: "functions", Resource: k.function, ResourceID: k.id, Start: at, End: at}
-		u.ID, u.Meter, u.Quantity = k.id+"/requests", billing.FunctionRequests, s.requests
-		if err := fn(u); err != nil {
-			return err
+	for k, sum := range t.sums {
+		if k.rule != rule {
+			continue
 		}
-		u.ID, u.Meter, u.Quantity = k.id+"/gb-seconds", billing.FunctionGBSeconds, s.mbms
-		if err := fn(u); err != nil {
-			return err
+		hour := api.Receipt{RequestID: k.id, Project: k.project, Function: k.function, FunctionID: k.id, BilledAt: time.UnixMilli(k.hour * hourMs).UTC()}
+		for _, u := range sum.Usage(hour) {
+			if err := fn(u); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
 }
 
-func (t *tally) add(r receipt) error {
-	mbms, err := billing.MBMillis(r.MemoryMB, r.BilledMs)
-	if err != nil {
-		return err
+func (t *tally) add(r receipt, rules []billing.CallRule, keys []string) error {
+	for i, rule := range rules {
+		q, err := rule.Of(r.public())
+		if err != nil {
+			return err
+		}
+		k := tallyKey{r.Project, r.Function, r.FunctionID, r.BilledAt.UnixMilli() / hourMs, keys[i]}
+		if t.sums[k], err = t.sums[k].Plus(q); err != nil {
+			return err
+		}
 	}
-	k := tallyKey{r.Project, r.Function, r.FunctionID, r.BilledAt.UnixMilli() / hourMs}
-	s := t.sums[k]
-	if s == nil {
-		s = &tallySum{}
-		t.sums[k] = s
-	}
-	s.requests++
-	s.mbms += mbms
 	return nil
 }

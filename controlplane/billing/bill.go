@@ -13,7 +13,7 @@ import (
 )
 
 // Bill rates usage, in any order, into an invoice for the period of q; what lies outside is left out (see also
-// Book.Reach). Total is the sum of the lines to the last digit, and the same whatever the bill is grouped by.
+// Book.Needs). Total is the sum of the lines to the last digit, and the same whatever the bill is grouped by.
 // Invalid: as Query.Check and CheckUsage. Exhausted: a quantity sums up to more than 2^63-1.
 func (b *Book) Bill(q Query, usage []api.Usage) (api.Bill, error) {
 	r, err := b.Rate(q)
@@ -52,25 +52,36 @@ func (r *Rating) Bill() (api.Bill, error) {
 	return out, nil
 }
 
-// charge is the cost of one meter of one resource (on one day, where the bill is by day), or a group of such.
+// charge is the cost of one meter of one resource at one price (on one day, where the bill is by day), or a group of such.
 type charge struct {
 	shown    api.BillLine // what all of the group agree on; Note is that of a single charge
 	price    *price
-	quantity int64 // stored units, where all have one meter
+	each     string // unit price; "" where a group has several
+	order    int    // of the price among those of its line
+	quantity int64  // stored units, where all have one meter
 	cost     *big.Int
 	count    int
 }
 
-// charges are the finest lines, ordered by project, service, resource and meter. This is where amounts are rounded.
+// charges are the finest lines, ordered by project, service, resource, meter and price. This is where amounts are rounded.
 func (r *Rating) charges() ([]*charge, error) {
-	var out []*charge
+	var lines []*line
 	for _, l := range r.lines {
 		whole, err := r.toppedUp(*l)
 		if err != nil {
 			return nil, err
 		}
-		if whole.quantity > 0 {
-			out = append(out, whole.charges()...)
+		lines = append(lines, whole)
+	}
+	slices.SortFunc(lines, func(a, b *line) int { return strings.Compare(a.key.text(), b.key.text()) })
+	parts, err := r.divide(lines)
+	if err != nil {
+		return nil, err
+	}
+	var out []*charge
+	for _, p := range parts {
+		if p.quantity > 0 {
+			out = append(out, r.chargesOf(p)...)
 		}
 	}
 	slices.SortFunc(out, func(a, b *charge) int {
@@ -79,49 +90,57 @@ func (r *Rating) charges() ([]*charge, error) {
 	return out, nil
 }
 
-// charges is the line as one charge, or one a day. A line is rounded once: the days' costs are the differences of the
-// rounded cost up to each day's end, so they add up to the line's.
-func (l *line) charges() []*charge {
-	if l.days == nil {
-		cost, _ := l.price.amount(l.quantity).round(costDecimals)
-		return []*charge{l.charge(l.quantity, cost, l.note())}
+func (k lineKey) text() string {
+	return strings.Join([]string{k.project, k.resource, k.resourceID, k.meter}, "\x00")
+}
+
+// chargesOf is a part of a line as one charge, or one a day. It is rounded once: the days' costs are the differences of the
+// rounded cost up to each day's end, so they add up to it.
+func (r *Rating) chargesOf(p *part) []*charge {
+	if !r.daily {
+		cost, _ := p.amount(p.quantity).round(costDecimals)
+		return []*charge{p.charge(p.quantity, cost, p.note())}
 	}
 	var out []*charge
 	sum, before := int64(0), new(big.Int)
-	for _, d := range slices.Sorted(maps.Keys(l.days)) {
-		sum += l.days[d]
-		cost, _ := l.price.amount(sum).round(costDecimals)
-		if l.days[d] > 0 {
-			c := l.charge(l.days[d], new(big.Int).Sub(cost, before), l.price.formula(l.days[d])+", its share of the charge for the period")
-			c.shown.Day = time.UnixMilli(d * msPerDay).UTC().Format(time.DateOnly)
-			out = append(out, c)
+	for _, at := range slices.Sorted(maps.Keys(p.slices)) {
+		if at < r.from || p.slices[at] == 0 {
+			continue
 		}
-		before = cost
+		sum += p.slices[at]
+		cost, _ := p.amount(sum).round(costDecimals)
+		c := p.charge(p.slices[at], new(big.Int).Sub(cost, before), p.formula(p.slices[at])+p.band.note+", its share of the charge for the period")
+		c.shown.Day = time.UnixMilli(at).UTC().Format(time.DateOnly)
+		out, before = append(out, c), cost
 	}
 	return out
 }
 
-func (l *line) charge(quantity int64, cost *big.Int, note string) *charge {
-	m := l.price.meter
-	return &charge{price: l.price, quantity: quantity, cost: cost, count: 1, shown: api.BillLine{Project: l.key.project, Service: m.Service,
-		Model: m.Model, Resource: l.key.resource, ResourceID: l.key.resourceID, Meter: m.Name, Note: note}}
+func (p *part) charge(quantity int64, cost *big.Int, note string) *charge {
+	of, k := p.line.price, p.line.key
+	return &charge{price: of, each: p.band.each.String(), order: p.order, quantity: quantity, cost: cost, count: 1, shown: api.BillLine{
+		Project: k.project, Service: of.meter.Service, Model: of.meter.Model, Resource: k.resource, ResourceID: k.resourceID, Meter: of.meter.Name, Note: note}}
 }
 
 // amount is the exact cost of a stored quantity.
-func (p *price) amount(quantity int64) fraction { return quotient(quantity, p.divisor).times(p.each) }
-
-// formula is the line's arithmetic in words.
-func (p *price) formula(quantity int64) string {
-	return fmt.Sprintf("%s %s x $%s", quotient(quantity, p.divisor).text(quantityDecimals), p.meter.Unit, p.each)
+func (p *part) amount(quantity int64) fraction {
+	return quotient(quantity, p.line.price.divisor).times(p.band.each)
 }
 
-// note explains the line.
-func (l *line) note() string {
-	note := l.price.formula(l.quantity)
-	if _, exact := l.price.amount(l.quantity).round(costDecimals); !exact {
+// formula is the charge's arithmetic in words.
+func (p *part) formula(quantity int64) string {
+	of := p.line.price
+	return fmt.Sprintf("%s %s x $%s", quotient(quantity, of.divisor).text(quantityDecimals), of.meter.Unit, p.band.each)
+}
+
+// note explains the charge.
+func (p *part) note() string {
+	note, l := p.formula(p.quantity), p.line
+	if _, exact := p.amount(p.quantity).round(costDecimals); !exact {
 		note += ", rounded half to even"
 	}
-	if l.topped > 0 {
+	note += p.band.note
+	if l.topped > 0 && p.order > 0 {
 		note += fmt.Sprintf("; %s of it tops up %s to the minimum of %s", seconds(l.topUp), plural(l.topped, "run"), seconds(l.price.minimumMs))
 	}
 	return note
@@ -142,7 +161,7 @@ func (c *charge) key(by string) string {
 	case ByDay:
 		return s.Day
 	}
-	return strings.Join([]string{s.Project, s.Service, s.Resource, s.ResourceID, s.Meter}, "\x00")
+	return strings.Join([]string{s.Project, s.Service, s.Resource, s.ResourceID, s.Meter, fmt.Sprintf("%03d", c.order)}, "\x00")
 }
 
 // merge takes another charge into the group: costs add up as they were rounded, quantities while the meter is one.
@@ -150,7 +169,7 @@ func (c *charge) merge(o *charge) (err error) {
 	for _, f := range []struct{ mine, other *string }{
 		{&c.shown.Project, &o.shown.Project}, {&c.shown.Service, &o.shown.Service}, {&c.shown.Model, &o.shown.Model},
 		{&c.shown.Resource, &o.shown.Resource}, {&c.shown.ResourceID, &o.shown.ResourceID},
-		{&c.shown.Meter, &o.shown.Meter}, {&c.shown.Day, &o.shown.Day},
+		{&c.shown.Meter, &o.shown.Meter}, {&c.shown.Day, &o.shown.Day}, {&c.each, &o.each},
 	} {
 		if *f.mine != *f.other {
 			*f.mine = ""
@@ -170,7 +189,7 @@ func (c *charge) line() api.BillLine {
 	out.Cost = format(c.cost, costDecimals)
 	if c.shown.Meter != "" {
 		out.Quantity = quotient(c.quantity, c.price.divisor).text(quantityDecimals)
-		out.Unit, out.UnitPrice = string(c.price.meter.Unit), c.price.each.String()
+		out.Unit, out.UnitPrice = string(c.price.meter.Unit), c.each
 	}
 	if c.count > 1 {
 		out.Note = fmt.Sprintf("the sum of %d charges, each rounded by itself", c.count)

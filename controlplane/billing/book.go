@@ -5,13 +5,12 @@ import (
 	"embed"
 	"encoding/json"
 	"io"
+	"slices"
 	"sort"
 	"strings"
 	"time"
 
 	"nuage/api"
-
-	"github.com/govalues/decimal"
 )
 
 //go:embed books/*.json
@@ -21,41 +20,29 @@ var bookFiles embed.FS
 const DefaultBook = "nuage"
 
 // bookFormat is the version of the file format that this package reads.
-const bookFormat = 1
+const bookFormat = 2
 
-// bookFile is a price book as it is written. Every field is required but MinimumSeconds, and no other is allowed.
+// bookFile is a price book as it is written. No other field is allowed, and all but Allowances are required.
 type bookFile struct {
-	Format        int         `json:"format"`
-	Name          string      `json:"name"`
-	Version       string      `json:"version"`
-	Date          string      `json:"date"`
-	Currency      string      `json:"currency"`
-	Source        string      `json:"source"`
-	HoursPerMonth int64       `json:"hoursPerMonth"` // that make one month of a GB-month
-	Prices        []priceFile `json:"prices"`
-}
-
-type priceFile struct {
-	Meter          string `json:"meter"`
-	Unit           Unit   `json:"unit"`
-	UnitPrice      string `json:"unitPrice"`
-	MinimumSeconds int64  `json:"minimumSeconds"` // billed of each run at least
-	Source         string `json:"source"`
+	Format        int             `json:"format"`
+	Name          string          `json:"name"`
+	Version       string          `json:"version"`
+	Date          string          `json:"date"`
+	Currency      string          `json:"currency"`
+	Source        string          `json:"source"`
+	HoursPerMonth int64           `json:"hoursPerMonth"` // that make one month of a GB-month
+	Calls         CallRule        `json:"calls"`
+	Allowances    []allowanceFile `json:"allowances"`
+	Prices        []priceFile     `json:"prices"`
 }
 
 // Book is a price book: a price for every meter. It does not change and may be used by many at once.
 type Book struct {
 	head   api.PriceBook
 	prices map[string]*price
+	calls  CallRule
 	reach  time.Duration
-}
-
-// price is what a book says of one meter.
-type price struct {
-	meter     Meter
-	each      decimal.Decimal // USD for one priced unit
-	divisor   int64           // stored units in one priced unit
-	minimumMs int64           // of each run; 0: none
+	banded bool // some price depends on what was used before in its month
 }
 
 // Library is the price books that come with the cloud.
@@ -84,6 +71,18 @@ func Load() (*Library, error) {
 
 // Books returns all books, by name.
 func (l *Library) Books() []*Book { return append([]*Book(nil), l.books...) }
+
+// CallRules returns the different ways in which the books count calls, in the order of the books.
+func (l *Library) CallRules() []CallRule {
+	var all []CallRule
+	for _, b := range l.books {
+		has := func(r CallRule) bool { return r.Key() == b.calls.Key() }
+		if !slices.ContainsFunc(all, has) {
+			all = append(all, b.calls)
+		}
+	}
+	return all
+}
 
 // Book returns the book of that name; "" is DefaultBook. NotFound: there is none.
 func (l *Library) Book(name string) (*Book, error) {
@@ -115,14 +114,25 @@ func Parse(data []byte) (*Book, error) {
 	if err := f.check(); err != nil {
 		return nil, err
 	}
-	b := &Book{prices: make(map[string]*price), head: api.PriceBook{Name: f.Name, Version: f.Version, Date: f.Date,
+	b := &Book{prices: make(map[string]*price), calls: f.Calls, head: api.PriceBook{Name: f.Name, Version: f.Version, Date: f.Date,
 		Currency: f.Currency, Source: f.Source}}
 	for _, p := range f.Prices {
 		if err := b.enter(p, f.HoursPerMonth); err != nil {
 			return nil, err
 		}
 	}
-	return b, b.complete()
+	if err := b.complete(); err != nil {
+		return nil, err
+	}
+	for _, a := range f.Allowances {
+		if err := b.allow(a); err != nil {
+			return nil, err
+		}
+	}
+	for _, p := range b.prices {
+		b.banded = b.banded || p.banded()
+	}
+	return b, nil
 }
 
 // check is of everything but the prices.
@@ -146,41 +156,7 @@ func (f bookFile) check() error {
 	case f.HoursPerMonth < 1 || f.HoursPerMonth > 744:
 		return api.Errorf(api.Invalid, "cannot read the price book %q: hoursPerMonth is %d, not 1 to 744", f.Name, f.HoursPerMonth)
 	}
-	return nil
-}
-
-// enter takes one price into the book.
-func (b *Book) enter(p priceFile, hoursPerMonth int64) error {
-	m, ok := MeterOf(p.Meter)
-	wrong := func(why string, args ...any) error {
-		return api.Errorf(api.Invalid, "cannot read the price of %q in the price book %q: "+why, append([]any{p.Meter, b.Name()}, args...)...)
-	}
-	each, err := parsePrice(p.UnitPrice)
-	switch {
-	case !ok:
-		return wrong("there is no such meter")
-	case b.prices[p.Meter] != nil:
-		return wrong("it is there twice")
-	case p.Unit != m.Unit:
-		return wrong("its unit is %q, the meter's is %q", p.Unit, m.Unit)
-	case err != nil:
-		return wrong("%w", err)
-	case p.Source == "":
-		return wrong("it names no source")
-	case p.MinimumSeconds < 0 || p.MinimumSeconds > 86400:
-		return wrong("minimumSeconds is %d, not 0 to 86400", p.MinimumSeconds)
-	case p.MinimumSeconds > 0 && !m.PerRun:
-		return wrong("it has a minimum, but the meter has no runs")
-	}
-	b.prices[p.Meter] = &price{meter: m, each: each, divisor: m.Unit.divisor(hoursPerMonth), minimumMs: p.MinimumSeconds * 1000}
-	shown := api.Price{Meter: m.Name, Service: m.Service, Model: m.Model, Unit: string(m.Unit), UnitPrice: p.UnitPrice, Source: p.Source}
-	if p.MinimumSeconds > 0 {
-		minimum := time.Duration(p.MinimumSeconds) * time.Second
-		shown.Minimum = seconds(p.MinimumSeconds*1000) + " a run"
-		b.reach = max(b.reach, minimum)
-	}
-	b.head.Prices = append(b.head.Prices, shown)
-	return nil
+	return f.Calls.check(f.Name)
 }
 
 // complete says which meters have no price, and puts the prices in the order of the meters.
@@ -209,6 +185,12 @@ func (b *Book) PriceBook() api.PriceBook {
 	return shown
 }
 
-// Reach is the longest minimum of a run. A bill from From to To is exact when it is given every usage record that
-// overlaps or touches [From-Reach, To+Reach]: whether a run needs topping up, and when it started, then shows.
-func (b *Book) Reach() time.Duration { return b.reach }
+// Needs is the interval whose usage a bill from from to to needs to be exact: every record that overlaps or touches it. Before
+// the period lies what of its month was used of allowances and tiers, and around it the longest minimum of a run: whether a run
+// needs topping up, and when it started, then shows.
+func (b *Book) Needs(from, to time.Time) (time.Time, time.Time) {
+	if b.banded {
+		from, _ = Month(from)
+	}
+	return from.Add(-b.reach), to.Add(b.reach)
+}

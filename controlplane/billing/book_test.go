@@ -44,8 +44,8 @@ func TestPriceBookIsShown(t *testing.T) {
 			t.Errorf("%s: minimum %q, want %q", m.Name, got.Minimum, minimum)
 		}
 	}
-	if b.Reach() != time.Minute {
-		t.Errorf("reach %s", b.Reach())
+	if from, to := b.Needs(noon(), noon()); to.Sub(noon()) != time.Minute || noon().Sub(from) != time.Minute {
+		t.Errorf("it needs %s to %s", from, to)
 	}
 	p.Prices[0].UnitPrice = "0"
 	if b.PriceBook().Prices[0].UnitPrice != "0.005" {
@@ -62,8 +62,8 @@ func TestBooksThatAreNotInOrder(t *testing.T) {
 	for _, c := range []struct{ name, old, new, want string }{
 		{"no JSON", good, "prices", `cannot read a price book: invalid character 'p'`},
 		{"a tail", "\n}\n", "\n}\n{}", `something follows its end`},
-		{"unknown field", `"format": 1,`, `"format": 1, "tiers": [],`, `unknown field "tiers"`},
-		{"newer format", `"format": 1`, `"format": 2`, `its format is 2, this version reads 1`},
+		{"unknown field", `"format": 2,`, `"format": 2, "tiers": [],`, `unknown field "tiers"`},
+		{"newer format", `"format": 2`, `"format": 3`, `its format is 3, this version reads 2`},
 		{"name", `"name": "nuage"`, `"name": "Nuage!"`, `cannot use "Nuage!" as the name of a price book`},
 		{"date", "2026-11-01", "1 Nov", `its date "1 Nov" is not YYYY-MM-DD`},
 		{"version", `"version": "2026-11"`, `"version": ""`, "has no version"},

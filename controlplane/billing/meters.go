@@ -13,11 +13,12 @@ type Unit string
 
 // The units, each with the stored quantity it is made from.
 const (
-	Hours     Unit = "Hours"      // stored in ms
-	Minutes   Unit = "Minutes"    // stored in ms
-	GBMonths  Unit = "GB-Months"  // stored in MiB-ms; a GB is 1024 MiB, the price book says how long a month is
-	GBSeconds Unit = "GB-Seconds" // stored in MB-ms; as on AWS Lambda a GB is 1024 MB
-	Requests  Unit = "Requests"   // stored as a count
+	Hours       Unit = "Hours"        // stored in ms
+	Minutes     Unit = "Minutes"      // stored in ms
+	GBMonths    Unit = "GB-Months"    // stored in MiB-ms; a GB is 1024 MiB, the price book says how long a month is
+	GBSeconds   Unit = "GB-Seconds"   // stored in MB-ms; as on AWS Lambda a GB is 1024 MB
+	VCPUSeconds Unit = "vCPU-Seconds" // stored in thousandths of a vCPU x ms
+	Requests    Unit = "Requests"     // stored as a count
 )
 
 const (
@@ -37,6 +38,8 @@ func (u Unit) Stored() string {
 		return "MiB-ms"
 	case GBSeconds:
 		return "MB-ms"
+	case VCPUSeconds:
+		return "milli-vCPU-ms"
 	}
 	return "requests"
 }
@@ -52,6 +55,8 @@ func (u Unit) divisor(hoursPerMonth int64) int64 {
 		return mibPerGB * hoursPerMonth * msPerHour
 	case GBSeconds:
 		return mibPerGB * 1000
+	case VCPUSeconds:
+		return 1_000_000
 	}
 	return 1
 }
@@ -72,16 +77,17 @@ type Meter struct {
 
 // Names of meters without a size. Those with one are built by InstanceHours, SpotHours, AppHours and DatabaseHours.
 const (
-	PublicAddressHours = "public-address-hours" // of an instance that the laptop reaches: one run is from a start to the stop
-	LoadBalancerHours  = "load-balancer-hours"  // while the load balancer exists, used or not
-	VolumeStorage      = "volume-storage"       // declared size, attached or not
-	SnapshotStorage    = "snapshot-storage"     // measured size
-	ImageStorage       = "image-storage"        // measured size of images that a project made or pulled
-	BuildMinutes       = "build-minutes"        // of builds that made an image
-	DatabaseStorage    = "database-storage"     // declared size
-	BackupStorage      = "backup-storage"       // measured size of a database's backups
-	FunctionRequests   = "function-requests"
-	FunctionGBSeconds  = "function-gb-seconds"
+	PublicAddressHours  = "public-address-hours" // of an instance that the laptop reaches: one run is from a start to the stop
+	LoadBalancerHours   = "load-balancer-hours"  // while the load balancer exists, used or not
+	VolumeStorage       = "volume-storage"       // declared size, attached or not
+	SnapshotStorage     = "snapshot-storage"     // measured size
+	ImageStorage        = "image-storage"        // measured size of images that a project made or pulled
+	BuildMinutes        = "build-minutes"        // of builds that made an image
+	DatabaseStorage     = "database-storage"     // declared size
+	BackupStorage       = "backup-storage"       // measured size of a database's backups
+	FunctionRequests    = "function-requests"
+	FunctionGBSeconds   = "function-gb-seconds"
+	FunctionVCPUSeconds = "function-vcpu-seconds" // by books that bill CPU beside memory
 )
 
 // InstanceHours names the meter of instances of a size (see api.Sizes): one run is from a start to the stop.
@@ -119,7 +125,8 @@ func Meters() []Meter {
 		Meter{Name: DatabaseStorage, Unit: GBMonths, Service: "databases", Model: "paas", Spread: true},
 		Meter{Name: BackupStorage, Unit: GBMonths, Service: "databases", Model: "paas", Spread: true},
 		Meter{Name: FunctionRequests, Unit: Requests, Service: "functions", Model: "faas"},
-		Meter{Name: FunctionGBSeconds, Unit: GBSeconds, Service: "functions", Model: "faas"})
+		Meter{Name: FunctionGBSeconds, Unit: GBSeconds, Service: "functions", Model: "faas"},
+		Meter{Name: FunctionVCPUSeconds, Unit: VCPUSeconds, Service: "functions", Model: "faas"})
 }
 
 // MeterOf returns the meter of that name, and whether there is one.
@@ -155,20 +162,6 @@ func MBMillis(memoryMB, billedMs int64) (int64, error) {
 		return 0, api.Errorf(api.Invalid, "cannot meter a call of %d MB and %d ms: neither may be negative", memoryMB, billedMs)
 	}
 	return multiply(memoryMB, billedMs)
-}
-
-// CallUsage is the usage of one call: a request and its MB-ms, both at the instant it was billed.
-// Their ids derive from the request id, so that a replay stores nothing twice. Errors as of MBMillis.
-func CallUsage(r api.Receipt) ([]api.Usage, error) {
-	mbms, err := MBMillis(r.MemoryMB, r.BilledMs)
-	if err != nil {
-		return nil, err
-	}
-	one := func(id, meter string, quantity int64) api.Usage {
-		return api.Usage{ID: r.RequestID + id, Project: r.Project, Service: "functions", Resource: r.Function,
-			ResourceID: r.FunctionID, Meter: meter, Quantity: quantity, Start: r.BilledAt, End: r.BilledAt}
-	}
-	return []api.Usage{one("/requests", FunctionRequests, 1), one("/gb-seconds", FunctionGBSeconds, mbms)}, nil
 }
 
 // multiply multiplies two numbers that are not negative.

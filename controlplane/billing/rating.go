@@ -14,6 +14,7 @@ type Rating struct {
 	book     *Book
 	query    Query
 	from, to int64 // the period in Unix ms; to is exclusive
+	month    int64 // when the month of from began
 	daily    bool
 	lines    map[lineKey]*line
 	last     *line // records of one resource come in a row
@@ -24,13 +25,14 @@ type lineKey struct{ project, resource, resourceID, meter string }
 
 // line is what was used of one meter by one resource, in stored units.
 type line struct {
-	key      lineKey
-	price    *price
-	quantity int64           // within the period, top-ups included
-	days     map[int64]int64 // the same by day since 1970, where the bill is by day
-	runs     map[string]run  // of meters with a minimum
-	topped   int             // runs under the minimum
-	topUp    int64           // what they were topped up with
+	key   lineKey
+	price *price
+	// slices is what was used, top-ups included, by when its slice of time begins in Unix ms: the period is one slice, or has one a day
+	// where the bill is by day or the price depends on what was used before; then the days of the month before it have theirs.
+	slices map[int64]int64
+	runs   map[string]run // of meters with a minimum
+	topped int            // runs under the minimum
+	topUp  int64          // what they were topped up with
 }
 
 // run is all that was given of a run, within the period or not.
@@ -41,11 +43,12 @@ func (b *Book) Rate(q Query) (*Rating, error) {
 	if err := q.Check(); err != nil {
 		return nil, err
 	}
-	return &Rating{book: b, query: q, from: q.From.UnixMilli(), to: q.To.UnixMilli(), daily: q.By == ByDay,
+	month, _ := Month(q.From)
+	return &Rating{book: b, query: q, from: q.From.UnixMilli(), to: q.To.UnixMilli(), month: month.UnixMilli(), daily: q.By == ByDay,
 		lines: make(map[lineKey]*line)}, nil
 }
 
-// Add takes a usage record, whether within the period or not; it may also tell when a run began (see Book.Reach).
+// Add takes a usage record, whether within the period or not; it may also tell when a run began (see Book.Needs).
 // Invalid: as CheckUsage. Exhausted: a quantity grew over 2^63-1. The Rating is useless after an error.
 func (r *Rating) Add(u api.Usage) error {
 	if r.query.Project != "" && u.Project != r.query.Project {
@@ -79,12 +82,9 @@ func (r *Rating) line(u *api.Usage) (*line, error) {
 		if p == nil {
 			return nil, CheckUsage(*u)
 		}
-		l = &line{key: key, price: p}
+		l = &line{key: key, price: p, slices: make(map[int64]int64)}
 		if p.minimumMs > 0 {
 			l.runs = make(map[string]run)
-		}
-		if r.daily {
-			l.days = make(map[int64]int64)
 		}
 		r.lines[key] = l
 	}
@@ -103,14 +103,11 @@ func (l *line) run(id string, start, quantity int64) error {
 	return err
 }
 
-// spread puts the parts of a quantity that fall into the period, cut at the ends of days where the bill is by day.
+// spread puts the parts of a quantity, cut at the ends of slices.
 func (r *Rating) spread(l *line, quantity, start, end int64) error {
 	until := min(end, r.to)
-	for at := max(start, r.from); at < until; {
-		next := until
-		if r.daily {
-			next = min(until, (day(at)+1)*msPerDay)
-		}
+	for at := max(start, r.begin(l)); at < until; {
+		next := min(until, r.sliceEnd(l, at))
 		part := portion(quantity, end-start, next-start) - portion(quantity, end-start, at-start)
 		if err := r.put(l, at, part); err != nil {
 			return err
@@ -118,6 +115,38 @@ func (r *Rating) spread(l *line, quantity, start, end int64) error {
 		at = next
 	}
 	return nil
+}
+
+// begin is when the first slice of a line begins.
+func (r *Rating) begin(l *line) int64 {
+	if l.price.banded() {
+		return r.month
+	}
+	return r.from
+}
+
+// slice is when the slice begins that an instant is in.
+func (r *Rating) slice(l *line, at int64) int64 {
+	if !r.daily && !l.price.banded() {
+		return r.from
+	}
+	begin := day(at) * msPerDay
+	if at >= r.from {
+		return max(begin, r.from)
+	}
+	return begin
+}
+
+// sliceEnd is when the slice ends that an instant is in.
+func (r *Rating) sliceEnd(l *line, at int64) int64 {
+	if !r.daily && !l.price.banded() {
+		return r.to
+	}
+	end := (day(at) + 1) * msPerDay
+	if at < r.from {
+		return min(end, r.from)
+	}
+	return end
 }
 
 // portion is what of a quantity accrued over span ms has accrued after part ms, cut to a whole number. Parts are
@@ -128,31 +157,30 @@ func portion(quantity, span, part int64) int64 {
 	return int64(q)
 }
 
-// put adds a quantity that belongs to an instant, if that is within the period.
+// put adds a quantity that belongs to an instant, if that is in one of the slices.
 func (r *Rating) put(l *line, at, quantity int64) (err error) {
-	if at < r.from || at >= r.to {
+	if at < r.begin(l) || at >= r.to {
 		return nil
 	}
-	if l.days != nil {
-		if l.days[day(at)], err = add(l.days[day(at)], quantity); err != nil {
-			return err
-		}
-	}
-	l.quantity, err = add(l.quantity, quantity)
+	slice := r.slice(l, at)
+	l.slices[slice], err = add(l.slices[slice], quantity)
 	return err
 }
 
 // toppedUp is a copy of the line in which each run under the minimum is raised to it. What is missing belongs to the
 // instant the run began.
 func (r *Rating) toppedUp(l line) (*line, error) {
-	l.days = maps.Clone(l.days)
+	l.slices = maps.Clone(l.slices)
 	for _, run := range l.runs {
 		missing := l.price.minimumMs - run.quantity
-		if missing <= 0 || run.start < r.from || run.start >= r.to {
+		if missing <= 0 || run.start < r.begin(&l) || run.start >= r.to {
 			continue
 		}
 		if err := r.put(&l, run.start, missing); err != nil {
 			return nil, err
+		}
+		if run.start < r.from {
+			continue
 		}
 		l.topped++
 		l.topUp += missing
