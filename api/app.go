@@ -111,6 +111,13 @@ type Release struct {
 	CreatedAt time.Time `json:"createdAt"`
 	By        string    `json:"by"`
 	Share     int       `json:"share" doc:"percent of the app's requests that it gets now"`
+	Promoted  string    `json:"promoted,omitempty" doc:"project and number of the release that its image was promoted from, as staging/3"`
+}
+
+// Promotion is what a promotion makes: an app of another project, and what the app it came from has beyond it.
+type Promotion struct {
+	App     App      `json:"app" doc:"the app in the other project"`
+	Missing []string `json:"missing" doc:"what the app that was promoted has and this one does not, as: setting MODE, secret KEY, database orders, auth pool people; the program may need it"`
 }
 
 // Apps are a project's apps.
@@ -127,6 +134,11 @@ type Apps interface {
 	// Invalid: the shares are not 100 percent together, or name a release twice. NotFound: the app or a release.
 	// Conflict: a release never served or its image is gone, or another one is being deployed.
 	Split(ctx context.Context, project, name string, split Split) (App, error)
+	// Promote releases the very image that serves as the app of that name in another project, which keeps its own settings, secrets,
+	// database, auth pool and scale; port and health path come with the image. An app that is not there yet is made with defaults. Where
+	// just that serves there already nothing changes. Invalid: the same project. NotFound: the app, or a project. Forbidden: the actor may
+	// not act on both projects. Conflict: no release serves, or the other app is being deleted. Exhausted: as for Create.
+	Promote(ctx context.Context, project, name, to string) (Promotion, error)
 }
 
 // Source is an uploaded folder (an app's source, a function's code), stored by content.

@@ -229,6 +229,13 @@ type Images interface {
 	RemoveImage(ctx context.Context, ref string) error
 }
 
+// Tagger gives images further names.
+type Tagger interface {
+	// TagImage gives an image that this cloud made, by id, another tag beside those it has: it stays until its last tag is removed.
+	// NotFound: no such image. Conflict: not ours.
+	TagImage(ctx context.Context, id, tag string) error
+}
+
 // Committer makes images of root disks.
 type Committer interface {
 	// Commit makes an image of a workload's root disk, running or not, and tags it b.Tag. The image's own command, user and

@@ -71,7 +71,7 @@ func layerOf(noun, verb, detail string) api.Layer {
 		return api.LayerRuntime
 	case "app route", "app drain", "app split", "trigger create", "trigger delete":
 		return api.LayerNetworkControls
-	case "app create", "app deploy", "app deploy-failed", "app rollback", "app restart-all", "app run", "app delete",
+	case "app create", "app deploy", "app deploy-failed", "app rollback", "app promote", "app restart-all", "app run", "app delete",
 		"function create", "function deploy", "function delete":
 		return api.LayerApplication
 	case "database credentials":
@@ -84,7 +84,7 @@ func layerOf(noun, verb, detail string) api.Layer {
 
 func nounLayer(noun string) api.Layer {
 	switch noun {
-	case "key", "token", "project", "auth-pool":
+	case "key", "user", "token", "project", "auth-pool":
 		return api.LayerIdentities
 	case "security-group", "network", "load-balancer":
 		return api.LayerNetworkControls

@@ -97,6 +97,8 @@ func TestEveryVerbIsRecordedOnce(t *testing.T) {
 			p.appSettled(t, "a")
 			return one(c.Apps.Split(ctx, "default", "a", api.Split{Shares: []api.Share{{Release: 1, Percent: 50}, {Release: 2, Percent: 50}}}))
 		}},
+		{"create project live [identities]", func() error { return one(c.Projects.Create(ctx, "live", api.ProjectSpec{})) }},
+		{"promote app a [application]", func() error { return one(c.Apps.Promote(ctx, "default", "a", "live")) }},
 		{"delete app a [application]", func() error { return c.Apps.Delete(ctx, "default", "a", 0) }},
 		{"create auth-pool p [identities]", func() error { return one(c.AuthPools.Create(ctx, "default", "p", api.AuthPoolSpec{})) }},
 		{"update auth-pool p [identities]", func() error {

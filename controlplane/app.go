@@ -98,6 +98,24 @@ func checkAppFields(name string, s *api.AppSpec) error {
 // admitApp makes a release of every change of what a release keeps.
 func (cp *ControlPlane) admitApp(tx *storage.Tx, by api.Actor, old, next *api.App) error {
 	canary := next.Spec.Canary
+	if err := cp.admitSettings(tx, old, next); err != nil {
+		return err
+	}
+	if old == nil {
+		return cp.addRelease(tx, by, next, release{}, 0)
+	}
+	if same(releaseSpec(old.Spec), releaseSpec(next.Spec)) {
+		return nil
+	}
+	from := release{}
+	if old.Spec.Source == next.Spec.Source && old.Spec.Image == next.Spec.Image {
+		from = cp.builtBefore(tx, *old)
+	}
+	return cp.addRelease(tx, by, next, from, canary)
+}
+
+// admitSettings looks at what an app's settings name, and puts away what is not kept in them.
+func (cp *ControlPlane) admitSettings(tx *storage.Tx, old, next *api.App) error {
 	next.Spec.Canary = 0
 	beginScaling(old, next)
 	if db := next.Spec.Database; db != "" {
@@ -114,16 +132,8 @@ func (cp *ControlPlane) admitApp(tx *storage.Tx, by api.Actor, old, next *api.Ap
 	if old == nil {
 		next.Status.Replicas = []api.Replica{}
 		next.Status.URL = cp.url(next.Name, next.Project, "app")
-		return cp.addRelease(tx, by, next, release{}, 0)
 	}
-	if same(releaseSpec(old.Spec), releaseSpec(next.Spec)) {
-		return nil
-	}
-	from := release{}
-	if old.Spec.Source == next.Spec.Source && old.Spec.Image == next.Spec.Image {
-		from = cp.builtBefore(tx, *old)
-	}
-	return cp.addRelease(tx, by, next, from, canary)
+	return nil
 }
 
 // releaseSpec is what a release keeps of a spec.
@@ -145,7 +155,7 @@ func deadline(a api.App) time.Duration {
 
 // builtBefore returns the newest release of the app that has its image, so that a change of settings builds nothing.
 func (cp *ControlPlane) builtBefore(tx *storage.Tx, a api.App) release {
-	for _, n := range []int{a.Status.Target, a.Status.Release} {
+	for _, n := range []int{a.Status.Target, a.Status.Release, lastPromoted(tx, a)} {
 		if r, err := releaseTable.Get(tx, releaseKey(a.ID, n)); n > 0 && err == nil && r.Image != "" &&
 			r.Spec.Source == a.Spec.Source && r.Spec.Image == a.Spec.Image {
 			r.Prepared = false // with other settings its release command runs again
@@ -170,9 +180,12 @@ func (cp *ControlPlane) addRelease(tx *storage.Tx, by api.Actor, a *api.App, fro
 		}
 	}
 	r := release{App: a.ID, Generation: a.Generation, Tag: from.Tag, Command: from.Command, Prepared: from.Prepared, Canary: canary,
-		Release: api.Release{Number: number, Image: from.Image, Bytes: from.Bytes, Built: from.Built, Spec: releaseSpec(a.Spec),
+		Release: api.Release{Number: number, Image: from.Image, Bytes: from.Bytes, Built: from.Built, Promoted: from.Promoted, Spec: releaseSpec(a.Spec),
 			State: building, Reason: "accepted", CreatedAt: cp.Now().UTC(), By: by.Name}}
-	if r.Image != "" && (r.Command == "" || r.Prepared) {
+	if from.App != a.ID && from.Tag != "" {
+		r.Tag = imageTag(a.ID, number)
+	}
+	if r.Image != "" && !r.held() && (r.Command == "" || r.Prepared) {
 		r.State, r.Reason, r.Since = deploying, "starting its replicas", r.CreatedAt
 	}
 	a.Status.Target = number

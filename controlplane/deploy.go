@@ -19,7 +19,7 @@ func (cp *ControlPlane) deploySteps(ctx context.Context, w *world) {
 			continue
 		}
 		if a.DeletedAt != nil {
-			if cp.appGone(w, a) {
+			if cp.appGone(w, a) && !w.awaited(a) {
 				cp.loop.dispatch(ctx, a.ID, time.Minute, func(ctx context.Context) error { return cp.removeApp(ctx, w, a) })
 			}
 			continue
@@ -30,7 +30,7 @@ func (cp *ControlPlane) deploySteps(ctx context.Context, w *world) {
 		for _, d := range w.drains[a.ID] {
 			cp.loop.dispatch(ctx, releaseKey(a.ID, d.Release)+"/drain", time.Minute, func(ctx context.Context) error { return cp.endDrain(ctx, w, a, d) })
 		}
-		if old := w.oldImages(a); len(old) > 0 {
+		if old := w.oldImages(a); len(old) > 0 && !w.awaited(a) {
 			cp.loop.dispatch(ctx, a.ID+"/images", time.Minute, func(ctx context.Context) error { return cp.dropImages(ctx, a, old) })
 		}
 	}

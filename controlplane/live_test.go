@@ -30,6 +30,7 @@ type live struct {
 	asked   map[string]int // requests, by workload
 	built   []string
 	removed []string
+	tagged  []string // image and tag
 }
 
 // program is one run of a workload.
@@ -150,6 +151,13 @@ func (l *live) Build(ctx context.Context, b compute.Build, source io.Reader, log
 	l.built = append(l.built, b.Tag)
 	l.mu.Unlock()
 	return l.Image(ctx, b.Tag, 0)
+}
+
+func (l *live) TagImage(_ context.Context, id, tag string) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.tagged = append(l.tagged, id+" "+tag)
+	return nil
 }
 
 func (l *live) RemoveImage(_ context.Context, ref string) error {

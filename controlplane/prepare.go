@@ -21,8 +21,11 @@ func (cp *ControlPlane) makeReady(ctx context.Context, a api.App, r release) err
 	var last tail
 	said := io.MultiWriter(&last, log)
 	var err error
-	if r.Image == "" {
+	switch {
+	case r.Image == "":
 		r, err = cp.findOrBuild(ctx, a, r, said)
+	case r.held():
+		err = cp.holdImage(ctx, a, r)
 	}
 	if err == nil && r.Command != "" {
 		err = cp.runReleaseCommand(ctx, a, r, said)

@@ -76,6 +76,9 @@ type release struct {
 	Canary     int       `json:"canary,omitempty"`   // percent of the requests that it gets when it serves; 0: all
 }
 
+// held tells that its image was built for an app of another project, and has a tag here that keeps it.
+func (r release) held() bool { return r.Promoted != "" && r.Tag != "" }
+
 func releaseKey(app string, number int) string { return app + "/" + pad(number) }
 
 // pad keeps the order of numbers as text.

@@ -110,6 +110,7 @@ func (s *suite) releases(t *testing.T) {
 	}
 	s.splits(t, x)
 	s.secrets(t, x)
+	s.promotes(t, x)
 	_, err = s.Cloud.Apps.Releases(x.ctx, x.project, "nobody")
 	wants(t, "releases of nobody", err, api.NotFound)
 	_, err = s.Cloud.Apps.Rollback(x.ctx, x.project, "nobody", 0)
@@ -144,6 +145,39 @@ func (s *suite) secrets(t *testing.T, x trial[api.App, api.AppSpec]) {
 	_, err = set(nil)
 	must(t, "unset secrets", err)
 	x.settled(t, "one")
+}
+
+// promotes releases the image of app "one" in another project, as a new app and again.
+func (s *suite) promotes(t *testing.T, x trial[api.App, api.AppSpec]) {
+	from, err := x.r.Get(x.ctx, x.project, "one")
+	must(t, "get", err)
+	from.Spec.Env = map[string]string{"COLOR": "red"}
+	_, err = x.r.Update(x.ctx, x.project, "one", from.Spec, 0)
+	must(t, "set", err)
+	from = x.settled(t, "one")
+	_, err = s.Cloud.Apps.Promote(x.ctx, x.project, "one", x.project)
+	wants(t, "promote to itself", err, api.Invalid)
+	_, err = s.Cloud.Apps.Promote(x.ctx, x.project, "one", "nowhere")
+	wants(t, "promote to nowhere", err, api.NotFound)
+	stage := x
+	stage.project = s.project(t)
+	_, err = s.Cloud.Apps.Promote(x.ctx, x.project, "nobody", stage.project)
+	wants(t, "promote nobody", err, api.NotFound)
+	p, err := s.Cloud.Apps.Promote(x.ctx, x.project, "one", stage.project)
+	must(t, "promote", err)
+	defer stage.remove(t, "one")
+	if !slices.Equal(p.Missing, []string{"setting COLOR"}) || p.App.Project != stage.project || p.App.Name != "one" {
+		t.Errorf("the promotion made %q in %q and lacks %v", p.App.Name, p.App.Project, p.Missing)
+	}
+	first := stage.settled(t, "one")
+	if first.Status.Release != 1 || first.Spec.Image != from.Spec.Image || len(first.Spec.Env) != 0 || first.Status.URL == from.Status.URL {
+		t.Errorf("promoted it has release %d, %+v at %s", first.Status.Release, first.Spec, first.Status.URL)
+	}
+	again, err := s.Cloud.Apps.Promote(x.ctx, x.project, "one", stage.project)
+	must(t, "promote again", err)
+	if again.App.Generation != first.Generation {
+		t.Errorf("what serves there already is promoted to generation %d", again.App.Generation)
+	}
 }
 
 // splits shares the requests of an app whose releases 1 to 3 served out, and ends that again.

@@ -145,6 +145,13 @@ func (a apps) Split(ctx context.Context, project, name string, split api.Split) 
 	return ask[api.App](ctx, a.c, request{method: http.MethodPost, path: a.at(project, name, "split"), in: split})
 }
 
+func (a apps) Promote(ctx context.Context, project, name, to string) (api.Promotion, error) {
+	in := struct {
+		To string `json:"to"`
+	}{to}
+	return ask[api.Promotion](ctx, a.c, request{method: http.MethodPost, path: a.at(project, name, "promote"), in: in})
+}
+
 type databases struct {
 	resource[api.Database, api.DatabaseSpec]
 }

@@ -12,6 +12,7 @@ func (f *face) appRoutes() []route {
 		{get, single + "releases", anyToken, "apps", "list-releases", "List the releases of an app, newest first", handle(f.releases)},
 		{post, single + "rollback", anyToken, "apps", "rollback-app", "Deploy an earlier release again", handle(f.rollback, example(RollbackRequest{To: 3}))},
 		{post, single + "split", anyToken, "apps", "split-app", "Share requests out between releases", handle(f.split, example(api.Split{Shares: []api.Share{{Release: 3, Percent: 10}, {Release: 2, Percent: 90}}}))},
+		{post, single + "promote", anyToken, "apps", "promote-app", "Release the image that serves in another project", handle(f.promote, example(PromoteRequest{To: "production"}))},
 	}
 }
 
@@ -54,6 +55,25 @@ func (f *face) split(ctx context.Context, in *splitInput) (*object[api.App], err
 		return nil, err
 	}
 	return answerObject(settle(ctx, f.Cloud.Apps, in.Named, in.Wait.limit, v))
+}
+
+// PromoteRequest is the body of a promotion.
+type PromoteRequest struct {
+	To string `json:"to" minLength:"1" doc:"the other project"`
+}
+
+type promoteInput struct {
+	Named
+	Waiting
+	Body PromoteRequest
+}
+
+func (f *face) promote(ctx context.Context, in *promoteInput) (*body[api.Promotion], error) {
+	v, err := f.Cloud.Apps.Promote(ctx, in.Project, in.Name, in.Body.To)
+	if err == nil && in.Wait.limit > 0 {
+		v.App, err = f.Cloud.Apps.Wait(ctx, in.Body.To, in.Name, in.Wait.limit)
+	}
+	return one(v, err)
 }
 
 func (f *face) databaseRoutes() []route {

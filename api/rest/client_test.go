@@ -50,6 +50,7 @@ func TestClientCarriesValues(t *testing.T) {
 			sticky := true
 			return c.Apps.Split(ctx, "p", "web", api.Split{Shares: []api.Share{{Release: 3, Percent: 10}, {Release: 2, Percent: 90}}, Sticky: &sticky})
 		},
+		"promote":  func(c api.Cloud) (any, error) { return c.Apps.Promote(ctx, "p", "web", "live") },
 		"password": func(c api.Cloud) (any, error) { return c.Databases.Credentials(ctx, "p", "db") },
 		"calls":    func(c api.Cloud) (any, error) { return c.Functions.Calls(ctx, "p", "f", 3) },
 		"activities": func(c api.Cloud) (any, error) {

@@ -221,6 +221,10 @@ func (fakeApps) Split(_ context.Context, _, name string, split api.Split) (api.A
 	return api.App{Meta: api.Meta{Name: name}, Spec: api.AppSpec{Sticky: *split.Sticky}, Status: api.AppStatus{Shares: split.Shares}}, nil
 }
 
+func (fakeApps) Promote(_ context.Context, _, name, to string) (api.Promotion, error) {
+	return api.Promotion{App: api.App{Meta: api.Meta{Name: name, Project: to}}, Missing: []string{"setting MODE"}}, nil
+}
+
 type fakePoolUsers struct{ api.PoolUsers }
 
 func (fakePoolUsers) Add(_ context.Context, _, _ string, spec api.PoolUserSpec) (api.PoolUser, error) {

@@ -83,7 +83,7 @@ func (c *cli) appCmd() *cobra.Command {
 		c.appDeployCmd(), n.listCmd(c), n.showCmd(c),
 		c.logsCmd("logs", "app", "apps", "Print what the replicas of an app print", n.complete(c)),
 		c.appRestartCmd(), c.appOpenCmd(), n.deleteCmd(c), c.appScaleCmd(),
-		c.appReleasesCmd(), c.appRollbackCmd(), c.appSplitCmd(), c.appConfigCmd(), c.appRunCmd())
+		c.appReleasesCmd(), c.appRollbackCmd(), c.appSplitCmd(), c.appPromoteCmd(), c.appConfigCmd(), c.appRunCmd())
 }
 
 func (c *cli) appRestartCmd() *cobra.Command {

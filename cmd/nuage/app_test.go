@@ -137,7 +137,7 @@ func TestPromoteSaysWhatIsMissing(t *testing.T) {
 	w.check(t, `shop
 ! app "shop" of project "live" lacks what it has in project "default": setting MODE, database orders
 `, "app", "promote", "shop", "--to", "live", "-o", "name")
-	w.check(t, "! nuage: required flag(s) \"to\" not set; see nuage app promote --help\nexit 2\n", "app", "promote", "shop")
+	w.check(t, "! nuage: cannot understand the command line: required flag(s) \"to\" not set; see nuage app promote --help\nexit 2\n", "app", "promote", "shop")
 }
 
 func TestRunPassesWordsInputAndStatusOn(t *testing.T) {

@@ -231,6 +231,12 @@ func (f *fakeApps) Rollback(ctx context.Context, project, name string, to int) (
 	return f.Get(ctx, project, name)
 }
 
+func (f *fakeApps) Promote(ctx context.Context, _, name, to string) (api.Promotion, error) {
+	a, err := f.Get(ctx, to, name)
+	a.Project = to
+	return api.Promotion{App: a, Missing: []string{"setting MODE", "database orders"}}, err
+}
+
 type fakeInstances struct {
 	*shelf[api.Instance, api.InstanceSpec]
 }

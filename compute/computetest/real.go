@@ -225,11 +225,28 @@ func builds(t *testing.T, s *suite) {
 	i := ability[compute.Images](t, s)
 	code(t, i.RemoveImage(ctx, s.Image), api.Conflict, `cannot remove image "`+s.Image+`": this cloud did not make it`)
 	ok(t, s.Remove(ctx, "w"))
+	s.tags(t, i, img, tag)
 	for range 2 {
 		ok(t, i.RemoveImage(ctx, img.ID))
 		_, err = i.Image(ctx, tag, 0)
 		code(t, err, api.NotFound, "")
 	}
+}
+
+// tags gives a built image another tag, which it is still there by when the first one is removed.
+func (s *suite) tags(t *testing.T, i compute.Images, img compute.Image, tag string) {
+	e, ctx, other := ability[compute.Tagger](t, s), t.Context(), s.cloud+"/other:1"
+	for range 2 {
+		ok(t, e.TagImage(ctx, img.ID, other))
+	}
+	ok(t, i.RemoveImage(ctx, tag))
+	for _, ref := range []string{img.ID, other} {
+		found, err := i.Image(ctx, ref, 0)
+		ok(t, err)
+		same(t, found.ID, img.ID)
+	}
+	code(t, e.TagImage(ctx, s.Image, other), api.Conflict, `cannot tag image "`+s.Image+`": this cloud did not make it`)
+	code(t, e.TagImage(ctx, "sha256:"+strings.Repeat("0", 64), other), api.NotFound, "")
 }
 
 // source is a folder with only a Dockerfile.

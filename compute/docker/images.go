@@ -108,7 +108,7 @@ func (e *Engine) RemoveImage(ctx context.Context, ref string) error {
 	if err != nil {
 		return failed(err, "remove image %q", ref)
 	}
-	if img.Config == nil || img.Config.Labels[compute.LabelCloud] != e.o.CloudID {
+	if !e.made(img) {
 		return api.Errorf(api.Conflict, "cannot remove image %q: this cloud did not make it", ref)
 	}
 	refs := []string{ref}
@@ -119,6 +119,26 @@ func (e *Engine) RemoveImage(ctx context.Context, ref string) error {
 		if _, err := e.cli.ImageRemove(ctx, r, image.RemoveOptions{PruneChildren: true}); err != nil && !cerrdefs.IsNotFound(err) {
 			return failed(err, "remove image %q", r)
 		}
+	}
+	return nil
+}
+
+// made tells that this cloud built an image.
+func (e *Engine) made(img image.InspectResponse) bool {
+	return img.Config != nil && img.Config.Labels[compute.LabelCloud] == e.o.CloudID
+}
+
+// TagImage gives an image that this cloud built another tag.
+func (e *Engine) TagImage(ctx context.Context, id, tag string) error {
+	img, err := e.cli.ImageInspect(ctx, id)
+	if err != nil {
+		return failed(err, "tag image %q", id)
+	}
+	if !e.made(img) {
+		return api.Errorf(api.Conflict, "cannot tag image %q: this cloud did not make it", id)
+	}
+	if err := e.cli.ImageTag(ctx, id, tag); err != nil {
+		return failed(err, "tag image %q as %q", id, tag)
 	}
 	return nil
 }
