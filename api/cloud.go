@@ -14,6 +14,7 @@ import (
 // Cloud is the whole cloud as a struct of interfaces. client.New and controlplane.New return one.
 type Cloud struct {
 	Projects       Projects
+	Users          Users
 	Tokens         Tokens
 	Keys           Keys
 	Networks       Networks
@@ -69,11 +70,12 @@ const (
 	Platform ActorKind = "platform"
 )
 
-// Actor is who makes a change. Project, where set, limits a customer's token to that project.
+// Actor is who makes a change. Project, where set, limits a customer to that project; Token is the name of the token in use.
 type Actor struct {
 	Kind    ActorKind `json:"kind" enum:"customer,platform"`
 	Name    string    `json:"name" doc:"token or user for a customer; part of the cloud for the platform"`
 	Project string    `json:"-"`
+	Token   string    `json:"-"`
 }
 
 type actorKey struct{}

@@ -59,13 +59,14 @@ type Token struct {
 
 // TokenSpec is what a token may do.
 type TokenSpec struct {
-	Project   string     `json:"project,omitempty" doc:"the only project it may act on; empty: all"`
+	Project   string     `json:"project,omitempty" doc:"the only project it may act on; empty: all, or the user's"`
+	User      string     `json:"user,omitempty" doc:"who acts with it, as activities name them; empty: the token's own name"`
 	ExpiresAt *time.Time `json:"expiresAt,omitempty"`
 }
 
 // Tokens is account-wide; only a token without a project limit may use it.
 type Tokens interface {
-	// Create. Invalid, NotFound (the project), Conflict (the name).
+	// Create. Invalid, NotFound (the project, the user), Conflict (the name), Forbidden: the user is limited to another project.
 	Create(ctx context.Context, name string, spec TokenSpec) (Token, error)
 	List(ctx context.Context, page Page) (List[Token], error)
 	// Revoke takes effect at once. NotFound. Conflict: the token in use, which would lock its user out.

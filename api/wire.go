@@ -65,4 +65,5 @@ type Identity struct {
 	Kind    ActorKind `json:"kind" enum:"customer,platform"`
 	Name    string    `json:"name"`
 	Project string    `json:"project,omitempty" doc:"the only project the token may act on; absent: all"`
+	Token   string    `json:"token,omitempty" doc:"name of the token in use"`
 }

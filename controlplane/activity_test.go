@@ -57,6 +57,8 @@ func TestEveryVerbIsRecordedOnce(t *testing.T) {
 	}{
 		{"create project lab [identities]", func() error { return one(c.Projects.Create(ctx, "lab", api.ProjectSpec{})) }},
 		{"delete project lab [identities]", func() error { return c.Projects.Delete(ctx, "lab") }},
+		{"create user ada [identities]", func() error { return one(c.Users.Create(ctx, "ada", api.UserSpec{})) }},
+		{"delete user ada [identities]", func() error { return c.Users.Delete(ctx, "ada") }},
 		{"create token ci [identities]", func() error { return one(c.Tokens.Create(ctx, "ci", api.TokenSpec{})) }},
 		{"revoke token ci [identities]", func() error { return c.Tokens.Revoke(ctx, "ci") }},
 		{"create key k [identities]", func() error { return one(c.Keys.Create(ctx, "default", "k", api.KeySpec{PublicKey: testKey})) }},

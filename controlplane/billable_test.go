@@ -27,7 +27,7 @@ var billable = map[string][]string{
 	"PoolUsers":      nil,
 	"Triggers":       nil, // what they call is billed
 	"InstanceGroups": nil, // their members are billed
-	"Networks":       nil, "SecurityGroups": nil, "Keys": nil, "Projects": nil, "Tokens": nil,
+	"Networks":       nil, "SecurityGroups": nil, "Keys": nil, "Projects": nil, "Users": nil, "Tokens": nil,
 	"Sources": nil, "Streams": nil, "Activities": nil, "Ledger": nil, "Comparisons": nil, "System": nil,
 }
 

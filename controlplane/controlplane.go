@@ -141,7 +141,7 @@ func (cp *ControlPlane) Ready() error { return cp.loop.readiness() }
 // Cloud returns the api.Cloud that this control plane is.
 func (cp *ControlPlane) Cloud() api.Cloud {
 	return api.Cloud{
-		Projects: projects{cp}, Tokens: tokens{cp}, Keys: cp.keys(), SecurityGroups: cp.securityGroups(), Networks: cp.networkVerbs(),
+		Projects: projects{cp}, Users: users{cp}, Tokens: tokens{cp}, Keys: cp.keys(), SecurityGroups: cp.securityGroups(), Networks: cp.networkVerbs(),
 		Images: imageVerbs{cp.images()}, Volumes: volumes{cp.volumes()}, Snapshots: cp.snapshots(),
 		Instances: instances{cp.instances()}, LoadBalancers: loadBalancers{cp.loadBalancers()},
 		InstanceGroups: instanceGroups{cp.instanceGroups()}, Apps: apps{cp.apps()}, Databases: databases{cp.databases()}, Backups: cp.backups(),

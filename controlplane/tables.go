@@ -157,6 +157,7 @@ type setting struct {
 var (
 	projectTable  = nounTable[api.Project]("projects", func(p *api.Project) string { return p.Name })
 	tokenTable    = storage.NewTable("tokens", func(t *tokenRecord) string { return t.ID }, storage.Unique("name", func(t *tokenRecord) string { return t.Name }), storage.Unique("hash", func(t *tokenRecord) string { return t.Hash }))
+	userTable     = nounTable[api.User]("users", func(u *api.User) string { return u.Name })
 	keyTable      = nounTable[api.Key]("keys", nil)
 	networkTable  = nounTable[api.Network]("networks", nil)
 	imageTable    = nounTable[api.Image]("images", nil)

@@ -37,6 +37,9 @@ func (t tokens) Create(ctx context.Context, name string, spec api.TokenSpec) (ap
 
 // addToken stores a token and returns it with its secret.
 func (cp *ControlPlane) addToken(tx *storage.Tx, actor api.Actor, name string, spec api.TokenSpec) (api.Token, error) {
+	if err := forUser(tx, name, &spec); err != nil {
+		return api.Token{}, err
+	}
 	only := ""
 	if spec.Project != "" {
 		if err := cp.projectExists(tx, spec.Project); err != nil {
@@ -96,7 +99,7 @@ func (t tokens) Revoke(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
-	if actor.Kind == api.Customer && actor.Name == name {
+	if actor.Kind == api.Customer && actor.Token == name {
 		return api.Errorf(api.Conflict, "cannot revoke token %q: it is the one in use, and nobody could come in again", name)
 	}
 	return t.cp.Store.Update(func(tx *storage.Tx) error {
@@ -131,7 +134,7 @@ func (t tokens) Authenticate(_ context.Context, secret string) (api.Actor, error
 	case !valid:
 		return api.Actor{}, denied
 	}
-	return api.Actor{Kind: api.Customer, Name: found.Name, Project: found.Spec.Project}, nil
+	return api.Actor{Kind: api.Customer, Name: orElse(found.Spec.User, found.Name), Project: found.Spec.Project, Token: found.Name}, nil
 }
 
 // valid tells that a token has not expired, and that its project is the one it was made for: not gone, nor another one

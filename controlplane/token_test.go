@@ -131,7 +131,7 @@ func TestTokensEnd(t *testing.T) {
 		}
 		own, err := p.cloud.Tokens.Create(ctx, customer.Name, api.TokenSpec{})
 		must(t, err)
-		if err := p.cloud.Tokens.Revoke(ctx, own.Name); !errors.Is(err, api.Conflict) {
+		if err := p.cloud.Tokens.Revoke(api.WithActor(ctx, api.Actor{Kind: api.Customer, Name: "me", Token: own.Name}), own.Name); !errors.Is(err, api.Conflict) {
 			t.Errorf("revoking the token in use answers %v, want a conflict", err)
 		}
 		must(t, p.stop())

@@ -99,7 +99,7 @@ func (s *suite) tokens(t *testing.T) {
 	}
 	actor, err := tokens.Authenticate(ctx, made.Secret)
 	must(t, "authenticate", err)
-	if want := (api.Actor{Kind: api.Customer, Name: name, Project: project}); actor != want {
+	if want := (api.Actor{Kind: api.Customer, Name: name, Project: project, Token: name}); actor != want {
 		t.Errorf("the token speaks for %+v, want %+v", actor, want)
 	}
 	_, err = tokens.Create(ctx, name, api.TokenSpec{})

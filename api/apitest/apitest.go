@@ -48,6 +48,7 @@ func Run(t *testing.T, open func(*testing.T) Fixture) {
 		s.Login = s.authenticated
 	}
 	t.Run("Projects", s.projects)
+	t.Run("Users", s.users)
 	t.Run("Tokens", s.tokens)
 	t.Run("Keys", func(t *testing.T) { conform(t, s, keys()) })
 	t.Run("SecurityGroups", func(t *testing.T) { conform(t, s, securityGroups()) })

@@ -31,6 +31,24 @@ func (p projects) Delete(ctx context.Context, name string) error {
 	return p.c.call(ctx, request{method: http.MethodDelete, path: path("projects", name)}, nil)
 }
 
+type users struct{ c *conn }
+
+func (u users) Create(ctx context.Context, name string, spec api.UserSpec) (api.User, error) {
+	return ask[api.User](ctx, u.c, request{method: http.MethodPost, path: path("users"), in: named[api.UserSpec]{name, spec}})
+}
+
+func (u users) Get(ctx context.Context, name string) (api.User, error) {
+	return ask[api.User](ctx, u.c, request{method: http.MethodGet, path: path("users", name)})
+}
+
+func (u users) List(ctx context.Context, page api.Page) (api.List[api.User], error) {
+	return ask[api.List[api.User]](ctx, u.c, request{method: http.MethodGet, path: path("users"), query: pageQuery(page)})
+}
+
+func (u users) Delete(ctx context.Context, name string) error {
+	return u.c.call(ctx, request{method: http.MethodDelete, path: path("users", name)}, nil)
+}
+
 type tokens struct{ c *conn }
 
 func (t tokens) Create(ctx context.Context, name string, spec api.TokenSpec) (api.Token, error) {

@@ -31,6 +31,7 @@ func New(url, token string, opts ...Option) api.Cloud {
 	}
 	return api.Cloud{
 		Projects:       projects{c},
+		Users:          users{c},
 		Tokens:         tokens{c},
 		Keys:           resource[api.Key, api.KeySpec]{c, "keys"},
 		Networks:       resource[api.Network, api.NetworkSpec]{c, "networks"},

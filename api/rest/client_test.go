@@ -42,6 +42,10 @@ func TestClientCarriesValues(t *testing.T) {
 		"quota": func(c api.Cloud) (any, error) {
 			return c.Projects.Update(ctx, "p", api.ProjectSpec{Quota: api.Quota{Volumes: 3, VolumeBytes: 1 << 40}}, 7)
 		},
+		"user":     func(c api.Cloud) (any, error) { return c.Users.Create(ctx, "ada", api.UserSpec{Project: "p"}) },
+		"people":   func(c api.Cloud) (any, error) { return c.Users.List(ctx, api.Page{After: "a"}) },
+		"person":   func(c api.Cloud) (any, error) { return c.Users.Get(ctx, "ada") },
+		"farewell": func(c api.Cloud) (any, error) { return nil, c.Users.Delete(ctx, "ada") },
 		"token":    func(c api.Cloud) (any, error) { return c.Tokens.Create(ctx, "t", api.TokenSpec{ExpiresAt: &when}) },
 		"revoke":   func(c api.Cloud) (any, error) { return nil, c.Tokens.Revoke(ctx, "t") },
 		"actor":    func(c api.Cloud) (any, error) { return c.Tokens.Authenticate(ctx, "shop-only") },

@@ -24,6 +24,7 @@ import (
 func fakeCloud() api.Cloud {
 	return api.Cloud{
 		Projects: fakeProjects{},
+		Users:    fakeUsers{},
 		Tokens:   fakeTokens{},
 		Keys:     newFake[api.Key, api.KeySpec](func(m api.Meta, s api.KeySpec) api.Key { return api.Key{Meta: m, Spec: s} }),
 		SecurityGroups: newFake[api.SecurityGroup, api.SecurityGroupSpec](func(m api.Meta, s api.SecurityGroupSpec) api.SecurityGroup {
@@ -344,6 +345,25 @@ func (fakeProjects) Update(_ context.Context, name string, spec api.ProjectSpec,
 
 func (fakeProjects) Delete(_ context.Context, name string) error {
 	return api.Errorf(api.Conflict, "cannot delete the project %q: it is not empty", name)
+}
+
+// fakeUsers are made and never kept.
+type fakeUsers struct{}
+
+func (fakeUsers) Create(_ context.Context, name string, spec api.UserSpec) (api.User, error) {
+	return api.User{Meta: api.Meta{Name: name, Generation: 1}, Spec: spec}, nil
+}
+
+func (fakeUsers) Get(_ context.Context, name string) (api.User, error) {
+	return api.User{Meta: api.Meta{Name: name, Generation: 2}}, nil
+}
+
+func (fakeUsers) List(_ context.Context, p api.Page) (api.List[api.User], error) {
+	return api.List[api.User]{Items: []api.User{{Meta: api.Meta{Name: p.After + "da"}}}}, nil
+}
+
+func (fakeUsers) Delete(context.Context, string) error {
+	return nil
 }
 
 // fakeTokens know two secrets.

@@ -68,6 +68,7 @@ func tags() []*huma.Tag {
 		{Name: "activities", Description: "Who did what."},
 		{Name: "compare", Description: "The service models side by side."},
 		{Name: "projects", Description: "Everything else lives in one."},
+		{Name: "users", Description: "The people who work in the cloud."},
 		{Name: "tokens", Description: "Who may use the API."},
 		{Name: "system", Description: "The cloud itself."},
 	}

@@ -30,6 +30,7 @@ func (f *face) routes() []route {
 	c := f.Cloud
 	return slices.Concat(
 		f.systemRoutes(),
+		f.userRoutes(),
 		f.tokenRoutes(),
 		f.projectRoutes(),
 		resourceRoutes(noun{"instances", "instance"}, c.Instances, api.InstanceSpec{Image: "debian-12", Type: "small"}),

@@ -88,7 +88,7 @@ func (c *cli) addCommands(root *cobra.Command) {
 		}
 	}
 	add(groupCloud, c.upCmd(), c.downCmd(), c.resetCmd(), c.statusCmd(), c.doctorCmd(), c.backupCmd(), c.restoreCmd(),
-		c.versionCmd(), c.projectCmd(), c.tokenCmd(), c.activityCmd())
+		c.versionCmd(), c.projectCmd(), c.userCmd(), c.tokenCmd(), c.activityCmd())
 	add(groupIaaS, c.instanceCmd(), c.sshCmd(), c.imageCmd(), c.keyCmd(), c.volumeCmd(), c.snapshotCmd(), c.networkCmd(), c.securityGroupCmd(),
 		c.loadBalancerCmd(), c.instanceGroupCmd())
 	add(groupPaaS, c.appCmd(), c.databaseCmd(), c.authCmd())

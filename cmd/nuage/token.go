@@ -17,6 +17,7 @@ func (c *cli) tokens() kind[api.Token] {
 		columns: []column[api.Token]{
 			{head: "NAME", cell: func(t api.Token) string { return t.Name }},
 			{head: "PROJECT", cell: func(t api.Token) string { return tokenScope(t.Spec) }},
+			{head: "USER", cell: func(t api.Token) string { return t.Spec.User }},
 			{head: "EXPIRES", cell: func(t api.Token) string { return tokenEnd(t.Spec) }},
 			{head: "AGE", cell: func(t api.Token) string { return c.age(t.CreatedAt) }},
 		},
@@ -63,7 +64,8 @@ func (c *cli) tokenCreateCmd() *cobra.Command {
 			return c.printSecret(token)
 		}),
 	}
-	cmd.Flags().StringVar(&spec.Project, "project", "", "the only project the token may act on; default: all projects")
+	cmd.Flags().StringVar(&spec.Project, "project", "", "the only project the token may act on; default: all projects, or the user's")
+	cmd.Flags().StringVar(&spec.User, "user", "", "the user who acts with it; default: activities name the token")
 	cmd.Flags().Var(&expires, "expires", "how long the token is good, as 12h or 30d; default: until it is revoked")
 	return cmd
 }
