@@ -17,7 +17,7 @@ func TestLibrary(t *testing.T) {
 		}
 	}
 	_, err := lib.Book("moon")
-	if !errors.Is(err, api.NotFound) || err.Error() != `cannot find the price book "moon": there is nuage` {
+	if !errors.Is(err, api.NotFound) || err.Error() != `cannot find the price book "moon": there is aws, azure, gcp, ibm, nuage` {
 		t.Errorf("an unknown book: %v", err)
 	}
 }
