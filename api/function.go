@@ -24,9 +24,9 @@ type Function struct {
 
 // FunctionSpec is what a user asks of a function.
 type FunctionSpec struct {
-	Runtime   string            `json:"runtime" enum:"wasm,python" doc:"how the code is run"`
+	Runtime   string            `json:"runtime" enum:"wasm,python,nodejs,provided" doc:"how the code is run"`
 	Source    string            `json:"source" doc:"id of the uploaded code (src-...)"`
-	Handler   string            `json:"handler,omitempty" doc:"module.function for python, as main.handler; unused for wasm"`
+	Handler   string            `json:"handler,omitempty" doc:"module.function for python and nodejs, as main.handler; given to a provided runtime as it is; unused for wasm"`
 	MemoryMB  int64             `json:"memoryMb,omitempty" minimum:"0" maximum:"10240" doc:"128 when 0"`
 	TimeoutMs int64             `json:"timeoutMs,omitempty" minimum:"0" maximum:"900000" doc:"3000 when 0"`
 	Env       map[string]string `json:"env,omitempty"`

@@ -2,6 +2,9 @@ package controlplane
 
 import (
 	"context"
+	"maps"
+	"slices"
+	"strings"
 
 	"nuage/api"
 	"nuage/storage"
@@ -58,7 +61,7 @@ func (cp *ControlPlane) checkFunction(ctx context.Context, _, next *api.Function
 func (cp *ControlPlane) checkFunctionFields(name string, s *api.FunctionSpec) error {
 	switch {
 	case cp.Runtimes[s.Runtime] == nil:
-		return api.Errorf(api.Invalid, "cannot deploy function %q with runtime %q: there are wasm and python", name, s.Runtime)
+		return api.Errorf(api.Invalid, "cannot deploy function %q with runtime %q: there are %s", name, s.Runtime, strings.Join(slices.Sorted(maps.Keys(cp.Runtimes)), ", "))
 	case s.MemoryMB < api.MinFunctionMB || s.MemoryMB > api.MaxFunctionMB:
 		return api.Errorf(api.Invalid, "cannot deploy function %q with %d MB: %d to %d is possible", name, s.MemoryMB, api.MinFunctionMB, api.MaxFunctionMB)
 	case s.TimeoutMs < 1 || s.TimeoutMs > api.MaxFunctionMs:

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"path"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -15,8 +16,10 @@ import (
 	"nuage/api"
 )
 
-// defaultHandler is the handler of a Python function that is deployed without one.
-const defaultHandler = "main.handler"
+// defaultHandlers are the handlers of functions that are deployed without one, by runtime.
+func defaultHandlers() map[string]string {
+	return map[string]string{"python": "main.handler", "nodejs": "index.handler"}
+}
 
 func (c *cli) functions() noun[api.Function, api.FunctionSpec] {
 	n := noun[api.Function, api.FunctionSpec]{
@@ -79,13 +82,15 @@ type functionFlags struct {
 func (c *cli) functionDeployCmd() *cobra.Command {
 	flags := functionFlags{env: pairs{}}
 	cmd := c.noWaitFlag(&cobra.Command{
-		Use:   "deploy NAME --runtime wasm|python --source FILE|DIR|ZIP",
+		Use:   "deploy NAME --runtime wasm|python|nodejs|provided --source FILE|DIR|ZIP",
 		Short: "Deploy a function",
 		Long: "Deploy a function: make it, or a new version of it. A wasm function is a WASI command: the event is its stdin, the answer\n" +
-			"its stdout. A Python handler names module and function: main.handler is handler(event, context) in main.py; a single\n" +
-			"file is taken as that module. A function that exists keeps what is not given; --env adds to its environment.",
+			"its stdout. A handler of Python or Node.js names module and function: main.handler is handler(event, context) in main.py;\n" +
+			"a single file is taken as that module. With runtime provided the code is a program named bootstrap that speaks the AWS\n" +
+			"Lambda Runtime API, as AWS's libraries for Go, Rust or C++ make it. A function that exists keeps what is not given; --env adds to its environment.",
 		Example: lines("nuage function deploy hello --runtime python --source hello.py --handler hello.handler",
 			"nuage function deploy greet --runtime wasm --source greet.wasm --memory 256 --timeout 10s",
+			"GOOS=linux CGO_ENABLED=0 go build -tags lambda.norpc -o bootstrap . && nuage function deploy mine --runtime provided --source bootstrap",
 			"nuage function deploy guestbook --runtime python --source ./guestbook --database entries"),
 		Args: takes(1, 1),
 	})
@@ -98,9 +103,9 @@ func (c *cli) functionDeployCmd() *cobra.Command {
 
 func (f *functionFlags) declare(cmd *cobra.Command) {
 	fs := cmd.Flags()
-	fs.Var(optional(&f.runtime, "wasm", "python"), "runtime", "how the code runs: wasm or python; needed for a new function; default: as it was")
+	fs.Var(optional(&f.runtime, "wasm", "python", "nodejs", "provided"), "runtime", "how the code runs: wasm, python, nodejs or provided; needed for a new function; default: as it was")
 	fs.StringVar(&f.source, "source", "", "file, folder or .zip with the code; needed for a new function; default: as it was")
-	fs.StringVar(&f.handler, "handler", "", "module.function for python; default: "+defaultHandler)
+	fs.StringVar(&f.handler, "handler", "", "module.function for python and nodejs; default: main.handler, index.handler")
 	fs.Int64Var(&f.memory, "memory", api.DefaultMemoryMB, "memory in MB, 128 to 10240; CPU is in proportion")
 	f.timeout = span(api.DefaultTimeoutMs * time.Millisecond)
 	fs.Var(&f.timeout, "timeout", "how long a call may take, up to 15m")
@@ -147,28 +152,36 @@ func (f *functionFlags) complete(now api.FunctionSpec) {
 	if f.runtime == "" {
 		f.runtime = now.Runtime
 	}
-	if f.handler == "" {
+	if f.handler == "" && f.runtime == now.Runtime {
 		f.handler = now.Handler
 	}
-	if f.runtime == "python" && f.handler == "" {
-		f.handler = defaultHandler
+	if f.handler == "" {
+		f.handler = defaultHandlers()[f.runtime]
 	}
 }
 
-// moduleFile is the name a single source file gets: that of the handler's module for Python, else its own.
+// moduleFile is the name a single source file gets: that of the handler's module, or of a program; else its own.
 func (f functionFlags) moduleFile() string {
-	dot := strings.LastIndex(f.handler, ".")
-	if f.runtime != "python" || dot < 1 || !strings.EqualFold(filepath.Ext(f.source), ".py") {
-		return ""
+	extension := strings.ToLower(filepath.Ext(f.source))
+	dir, base := path.Split(f.handler)
+	switch {
+	case f.runtime == "provided" && extension != ".zip":
+		return "bootstrap"
+	case f.runtime == "python" && extension == ".py" && strings.LastIndex(f.handler, ".") > 0:
+		return strings.ReplaceAll(f.handler[:strings.LastIndex(f.handler, ".")], ".", "/") + ".py"
+	case f.runtime == "nodejs" && strings.HasSuffix(extension, "js"):
+		name, _, _ := strings.Cut(base, ".")
+		return dir + name + extension
 	}
-	return strings.ReplaceAll(f.handler[:dot], ".", "/") + ".py"
+	return ""
 }
 
 // apply puts what was given into the spec.
 func (f functionFlags) apply(spec *api.FunctionSpec, given func(string) bool) {
 	spec.Runtime = f.runtime
-	if f.runtime == "python" {
-		spec.Handler = f.handler
+	spec.Handler = f.handler
+	if f.runtime == "wasm" {
+		spec.Handler = ""
 	}
 	if f.source != "" {
 		spec.Source = f.source

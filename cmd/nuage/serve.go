@@ -243,12 +243,26 @@ func (c *cloud) runtimes() (map[string]functions.Runtime, error) {
 		return nil, err
 	}
 	c.onClose(w.Close)
-	s, err := sandbox.New(sandbox.Options{Engine: c.engine, Dir: c.socketDir(), Logger: c.conf.Log})
+	s, err := sandbox.New(sandbox.Options{Engine: c.engine, Dir: c.socketDir(), Logger: c.conf.Log, Prepare: c.prepareImage})
 	if err != nil {
 		return nil, err
 	}
 	c.onClose(s.Close)
-	return map[string]functions.Runtime{"wasm": w, "python": s}, nil
+	runtimes := map[string]functions.Runtime{"wasm": w}
+	for _, name := range sandbox.Names() {
+		runtimes[name] = s
+	}
+	return runtimes, nil
+}
+
+// prepareImage makes the image of a sandbox where that is one of those that are made on first use.
+func (c *cloud) prepareImage(ctx context.Context, ref string) error {
+	for _, i := range images.OnFirstUse() {
+		if i.Ref == ref {
+			return baseImage(ctx, i.Name, io.Discard)
+		}
+	}
+	return nil
 }
 
 // socketDir is where sandboxes have their sockets: in the home, or where its path is too long for a socket's address,

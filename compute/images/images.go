@@ -65,7 +65,7 @@ func Catalog() []Image {
 
 // OnFirstUse lists the images that are not made with the others, but by Setup with their name as the part. A user cannot name them.
 func OnFirstUse() []Image {
-	return []Image{{"nodejs", "nuage/nodejs:1", "apps: Node.js 18", []string{NeedsPackages}, "nodejs"}}
+	return []Image{{"nodejs", "nuage/nodejs:1", "apps and functions: Node.js 18", []string{NeedsPackages}, "nodejs"}}
 }
 
 // Lookup finds an image of the catalog by its name.

@@ -259,8 +259,6 @@ def serve(client, handler, requests):
 
 
 def main():
-    with open("/proc/self/oom_score_adj", "w", encoding="ascii") as score:
-        score.write("1000")  # when memory runs out this goes first, never PID 1
     for module in filter(None, os.environ.pop("NUAGE_PRELOAD", "").split(",")):
         try:
             importlib.import_module(module)

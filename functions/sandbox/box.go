@@ -84,33 +84,6 @@ func (r *Runtime) startBox(ctx context.Context, b *box, k poolKey) error {
 func (b *box) controlDir() string { return filepath.Join(b.dir, "c") }
 func (b *box) taskDir() string    { return filepath.Join(b.dir, "t") }
 
-// workload is the container of a sandbox. It starts with a whole CPU and is held to its share when it is bound.
-func (r *Runtime) workload(b *box, k poolKey) compute.Workload {
-	env := map[string]string{
-		"NUAGE_SANDBOX_SOCKET": controlPath + "/" + socketName,
-		"NUAGE_SANDBOX_UID":    strconv.Itoa(b.uid),
-	}
-	if k.network != "" {
-		env["NUAGE_SANDBOX_ENV_NUAGE_PRELOAD"] = "psycopg2" // a function with a network most often has a database
-	}
-	return compute.Workload{
-		ID: b.id, Kind: compute.KindFunction, Project: k.project, Name: "sandbox",
-		Image: r.o.Image, Entrypoint: []string{"python3", "-u", "-s", "-P", runtimePath + "/bootstrap.py"}, Command: []string{},
-		User: "0", Env: env, Hostname: "sandbox", Network: k.network, Hosts: k.hostMap(),
-		Mounts: []compute.Mount{
-			{Host: b.controlDir(), Path: controlPath},
-			{Host: b.taskDir(), Path: taskPath, ReadOnly: true},
-			{Host: r.runtimeDir(), Path: runtimePath, ReadOnly: true},
-		},
-		Tmpfs: map[string]string{
-			"/tmp":      fmt.Sprintf("rw,exec,nosuid,nodev,mode=1777,size=%dm", k.memoryMB),
-			privatePath: "rw,noexec,nosuid,nodev,mode=0700,size=64k",
-		},
-		ReadOnly: true, Caps: []string{"SETUID", "SETGID", "KILL"}, Guest: compute.GuestSandbox,
-		Limits: limits(k.memoryMB, max(1000, share(k.memoryMB))), Running: true,
-	}
-}
-
 // limits are those of a sandbox. The bound on processes keeps a fork bomb away from the guest: the guest's own, on
 // the function's user, is lower.
 func limits(memoryMB, milliCPU int64) compute.Limits {

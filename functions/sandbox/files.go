@@ -5,7 +5,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strings"
 )
 
 // The function's user is none of the host's, so what it reads must be readable by all. Only the directory above is
@@ -32,9 +31,9 @@ func writeFile(path string, content []byte, mode fs.FileMode) error {
 	return os.Chmod(path, mode)
 }
 
-// stage copies the code at source to target, readable by all. A single Python file becomes the handler's module.
-func stage(source, target, handler string) error {
-	single, err := singleFile(source)
+// stage copies the code at source to target, readable by all. A single source file becomes the handler's module.
+func stage(source, target string, l language, handler string) error {
+	single, err := l.single(source)
 	if err != nil {
 		return err
 	}
@@ -42,26 +41,27 @@ func stage(source, target, handler string) error {
 		return err
 	}
 	if single != "" {
-		module := strings.ReplaceAll(handler[:strings.LastIndexByte(handler, '.')], ".", "/")
-		path := filepath.Join(target, filepath.FromSlash(module)+".py")
+		path := filepath.Join(target, filepath.FromSlash(l.module(single, handler)))
 		if err := makeDirs(0o755, filepath.Dir(path)); err != nil {
 			return err
 		}
-		return copyFile(filepath.Join(source, single), path, 0o644)
+		return copyFile(filepath.Join(source, single), path, l.mode(filepath.Base(path), 0o644))
 	}
-	return walk(source, target, copyFile)
+	return walk(source, target, func(from, to string, mode fs.FileMode) error {
+		relative, err := filepath.Rel(target, to)
+		if err != nil {
+			return err
+		}
+		return copyFile(from, to, l.mode(relative, mode))
+	})
 }
 
-// singleFile names the only entry of a directory where that is a Python file.
-func singleFile(dir string) (string, error) {
-	entries, err := os.ReadDir(dir)
-	if err != nil {
-		return "", err
+// mode lets a program be run that came, as from a zip made elsewhere, without the right for it.
+func (l language) mode(path string, mode fs.FileMode) fs.FileMode {
+	if l.ahead == nil && path == bootstrapFile {
+		return mode | 0o111
 	}
-	if len(entries) == 1 && entries[0].Type().IsRegular() && filepath.Ext(entries[0].Name()) == ".py" {
-		return entries[0].Name(), nil
-	}
-	return "", nil
+	return mode
 }
 
 // link makes the staged code appear at target, without copying it where the file system allows.

@@ -13,6 +13,7 @@ import (
 
 // poolKey is what can not change once a sandbox is made.
 type poolKey struct {
+	runtime  string
 	memoryMB int64
 	network  string
 	hosts    string // name=address, sorted
@@ -20,7 +21,7 @@ type poolKey struct {
 }
 
 func keyOf(d functions.Deployment) poolKey {
-	k := poolKey{memoryMB: d.MemoryMB, network: d.Network}
+	k := poolKey{runtime: d.Runtime, memoryMB: d.MemoryMB, network: d.Network}
 	if d.Network != "" {
 		k.project = d.Project
 	}
@@ -215,7 +216,7 @@ func (r *Runtime) produce(p *pool, serial, uid int) {
 		r.boxes--
 		delete(r.uids, uid)
 		if !r.grant(p.waiters, grant{err: err}) && r.ctx.Err() == nil {
-			r.o.Logger.Warn("cannot make a sandbox ahead of time", "network", p.key.network, "memoryMB", p.key.memoryMB, "error", err)
+			r.o.Logger.Warn("cannot make a sandbox ahead of time", "runtime", p.key.runtime, "network", p.key.network, "memoryMB", p.key.memoryMB, "error", err)
 		}
 		return
 	}

@@ -347,7 +347,7 @@ func TestRedeploy(t *testing.T) {
 func TestSimulatedEngine(t *testing.T) {
 	r := newRuntime(t, sim.New(sim.Options{CloudID: "c"}), nil)
 	err := r.Check(t.Context(), deployment(t, "main.py", ""))
-	want := `cannot run Python functions with engine "sim": it runs nothing; start the cloud with --engine docker`
+	want := `cannot run functions in sandboxes with engine "sim": it runs nothing; start the cloud with --engine docker`
 	if !errors.Is(err, api.Unsupported) || err.Error() != want {
 		t.Errorf("got %v", err)
 	}
@@ -376,7 +376,7 @@ func TestEngineDown(t *testing.T) {
 }
 
 func TestMissingImage(t *testing.T) {
-	r := newRuntime(t, newEngine(t), func(o *sandbox.Options) { o.Image = "nuage/none:1"; o.Warm = -1 })
+	r := newRuntime(t, newEngine(t), func(o *sandbox.Options) { o.Images = map[string]string{"python": "nuage/none:1"}; o.Warm = -1 })
 	p := open(t, r, deployment(t, "main.py", modes))
 	_, err := p.Call(t.Context(), functions.Event{RequestID: "r", Timeout: time.Second, Log: new(bytes.Buffer)})
 	if !errors.Is(err, api.Unavailable) || !strings.Contains(err.Error(), `no image "nuage/none:1"`) {

@@ -21,6 +21,7 @@ import (
 type program struct {
 	r     *Runtime
 	d     functions.Deployment
+	l     language
 	code  string // the staged code
 	pool  *pool
 	using bool // counted in pool.users
@@ -32,11 +33,12 @@ type program struct {
 
 // newProgram stages the code.
 func (r *Runtime) newProgram(d functions.Deployment) (*program, error) {
+	l := r.languages[d.Runtime]
 	if d.Handler == "" {
-		d.Handler = DefaultHandler
+		d.Handler = l.handler
 	}
-	p := &program{r: r, d: d, code: filepath.Join(r.codeDir(), randomHex(8))}
-	if err := stage(d.CodeDir, p.code, d.Handler); err != nil {
+	p := &program{r: r, d: d, l: l, code: filepath.Join(r.codeDir(), randomHex(8))}
+	if err := stage(d.CodeDir, p.code, l, d.Handler); err != nil {
 		return nil, api.Errorf(api.Internal, "cannot copy the code of function %q: %w", d.Name, err)
 	}
 	r.mu.Lock()
@@ -76,12 +78,12 @@ var errUnused = errors.New("the sandbox was gone")
 // attempts bounds the sandboxes that one call may find gone.
 const attempts = 3
 
-// Call implements functions.Program. An event that is no JSON is Invalid; an empty one is {}.
+// Call implements functions.Program. An event that is no JSON is Invalid for an interpreter; an empty one is {}.
 func (p *program) Call(ctx context.Context, e functions.Event) (functions.Outcome, error) {
 	if len(e.Payload) == 0 {
 		e.Payload = []byte("{}")
 	}
-	if !json.Valid(e.Payload) {
+	if p.l.jsonOnly && !json.Valid(e.Payload) {
 		return functions.Outcome{}, api.Errorf(api.Invalid, "cannot call function %q: the payload is not JSON", p.d.Name)
 	}
 	for range attempts {
@@ -131,7 +133,7 @@ func (p *program) bind(ctx context.Context, b *box, e functions.Event) (function
 	b.program = p
 	begin := time.Now()
 	o := functions.Outcome{Cold: true}
-	f, err := p.load(ctx, b, wire.Binding{Handler: p.d.Handler, Env: p.environment(b)}, e.Log)
+	f, err := p.load(ctx, b, p.binding(b), e.Log)
 	o.Init = time.Since(begin)
 	switch {
 	case errors.Is(err, os.ErrDeadlineExceeded):
@@ -141,6 +143,15 @@ func (p *program) bind(ctx context.Context, b *box, e functions.Event) (function
 		return o, fmt.Errorf("%w: %w", errUnused, err)
 	}
 	return o, p.loaded(f, e, &o)
+}
+
+// binding makes a sandbox this function's.
+func (p *program) binding(b *box) wire.Binding {
+	binding := wire.Binding{Handler: p.d.Handler, Env: p.environment(b)}
+	if p.l.ahead == nil {
+		binding.Command, binding.Dir = []string{taskPath + "/" + bootstrapFile}, taskPath
+	}
+	return binding
 }
 
 // load sends the code and waits until it is loaded, or is not.
@@ -205,7 +216,6 @@ func (p *program) environment(b *box) map[string]string {
 		env[name] = value
 	}
 	for name, value := range map[string]string{
-		"AWS_EXECUTION_ENV":               "AWS_Lambda_python3.11",
 		"AWS_REGION":                      region,
 		"AWS_DEFAULT_REGION":              region,
 		"AWS_LAMBDA_FUNCTION_NAME":        p.d.Name,
@@ -218,6 +228,9 @@ func (p *program) environment(b *box) map[string]string {
 		"LAMBDA_RUNTIME_DIR":              runtimePath,
 	} {
 		env[name] = value
+	}
+	if p.l.execution != "" {
+		env["AWS_EXECUTION_ENV"] = p.l.execution
 	}
 	return env
 }
@@ -235,7 +248,7 @@ func (p *program) invoke(ctx context.Context, b *box, e functions.Event, o *func
 		return false, fmt.Errorf("%w: %w", errUnused, err)
 	}
 	head := wire.Event{
-		RequestID: e.RequestID, ContentType: "application/json", TimeoutMs: e.Timeout.Milliseconds(),
+		RequestID: e.RequestID, ContentType: p.contentType(e), TimeoutMs: e.Timeout.Milliseconds(),
 		FunctionARN: "arn:aws:lambda:" + region + ":" + account + ":function:" + p.d.Name,
 	}
 	if err := wire.Write(b.conn, wire.Invoke, head, e.Payload); err != nil {
@@ -247,6 +260,14 @@ func (p *program) invoke(ctx context.Context, b *box, e functions.Event, o *func
 	f, err := b.receive(e.Log)
 	o.Duration = time.Since(begin)
 	return p.answered(f, err, e, o)
+}
+
+// contentType is that of the event, which is JSON wherever it has to be.
+func (p *program) contentType(e functions.Event) string {
+	if p.l.jsonOnly || e.ContentType == "" {
+		return "application/json"
+	}
+	return e.ContentType
 }
 
 // answered reads what came of an event the function has seen.
@@ -279,8 +300,11 @@ func (p *program) answered(f wire.Frame, err error, e functions.Event, o *functi
 	return result.Reusable, nil
 }
 
-// check lets a sandbox parse the code and gives it up.
+// check reads a program, or lets a sandbox parse the code and gives it up.
 func (p *program) check(ctx context.Context) error {
+	if p.l.check != nil {
+		return p.l.check(p.d.Name, p.code)
+	}
 	b, _, err := p.r.acquire(ctx, p)
 	if err != nil {
 		return err

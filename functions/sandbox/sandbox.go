@@ -1,5 +1,5 @@
-// Package sandbox runs Python functions in containers. Sandboxes are made ahead of time, per memory size and network,
-// each with the interpreter started and waiting; the first call of a function binds one to it, and from then on it
+// Package sandbox runs functions in containers: Python, Node.js, and programs that bring their own runtime. Sandboxes are
+// made ahead of time, per runtime, memory size and network, each with the interpreter started and waiting; the first call of a function binds one to it, and from then on it
 // serves that function alone, one call at a time, until it has been idle for long, its function is deployed anew, or
 // a call crashes or times out. Between calls all its processes are stopped. See DESIGN.md of package functions.
 package sandbox
@@ -15,7 +15,6 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
-	"regexp"
 	"strings"
 	"sync"
 	"time"
@@ -25,16 +24,18 @@ import (
 	"nuage/functions"
 )
 
-//go:embed bootstrap.py
-var bootstrap embed.FS
+//go:embed bootstrap.py bootstrap.cjs
+var bootstraps embed.FS
 
 // Options are what a Runtime needs. Only Engine and Dir are required.
 type Options struct {
-	Engine    compute.Engine
-	Dir       string // absolute path on the engine's host, at most 70 bytes, for sockets and code; nobody else's
-	Logger    *slog.Logger
-	Image     string        // nuage/python:1 when empty
-	Warm      int           // sandboxes kept ready for each memory size and network in use; 2 when 0, none when negative
+	Engine compute.Engine
+	Dir    string // absolute path on the engine's host, at most 70 bytes, for sockets and code; nobody else's
+	Logger *slog.Logger
+	Images map[string]string // by runtime, where it is not the usual one
+	// Prepare makes an image that is not made before its first use; nil: all are there. It is called at each Check.
+	Prepare   func(ctx context.Context, image string) error
+	Warm      int           // sandboxes kept ready for each runtime, memory size and network in use; 2 when 0, none when negative
 	Max       int           // sandboxes at once; 32 when 0
 	KeepAlive time.Duration // how long a sandbox waits for its function's next call; 10 minutes when 0
 }
@@ -54,14 +55,15 @@ const makers = 4
 // maxDir leaves room for the socket in the 108 bytes of a Unix address.
 const maxDir = 70
 
-// Runtime is the functions.Runtime for Python.
+// Runtime is the functions.Runtime of all that runs in sandboxes. They share its room.
 type Runtime struct {
-	o      Options
-	run    string // begins the ids of all sandboxes of this process
-	ctx    context.Context
-	cancel context.CancelFunc
-	makers chan struct{}
-	work   sync.WaitGroup // goroutines
+	o         Options
+	languages map[string]language
+	run       string // begins the ids of all sandboxes of this process
+	ctx       context.Context
+	cancel    context.CancelFunc
+	makers    chan struct{}
+	work      sync.WaitGroup // goroutines
 
 	mu     sync.Mutex
 	pools  map[poolKey]*pool
@@ -78,7 +80,7 @@ func New(o Options) (*Runtime, error) {
 	if !filepath.IsAbs(o.Dir) || len(o.Dir) > maxDir {
 		return nil, api.Errorf(api.Invalid, "cannot use %q for sandboxes: it must be absolute and have at most %d bytes; choose a shorter home", o.Dir, maxDir)
 	}
-	r := &Runtime{o: o.withDefaults(), pools: map[poolKey]*pool{}, idle: list.New(), uids: map[int]bool{}, makers: make(chan struct{}, makers)}
+	r := &Runtime{o: o.withDefaults(), languages: o.languages(), pools: map[poolKey]*pool{}, idle: list.New(), uids: map[int]bool{}, makers: make(chan struct{}, makers)}
 	r.run = "sb-" + randomHex(4) + "-"
 	r.ctx, r.cancel = context.WithCancel(context.Background())
 	old, err := r.prepareDir()
@@ -93,9 +95,6 @@ func (o Options) withDefaults() Options {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	if o.Image == "" {
-		o.Image = "nuage/python:1"
-	}
 	if o.Warm == 0 {
 		o.Warm = 2
 	}
@@ -106,6 +105,17 @@ func (o Options) withDefaults() Options {
 		o.KeepAlive = 10 * time.Minute
 	}
 	return o
+}
+
+// languages are the runtimes with their images.
+func (o Options) languages() map[string]language {
+	all := languages()
+	for name, image := range o.Images {
+		l := all[name]
+		l.image = image
+		all[name] = l
+	}
+	return all
 }
 
 func randomHex(bytes int) string {
@@ -123,19 +133,30 @@ func (r *Runtime) prepareDir() ([]string, error) {
 	if err := makeDirs(0o755, r.boxesDir(), r.codeDir(), runtime); err != nil {
 		return nil, err
 	}
-	source, err := bootstrap.ReadFile("bootstrap.py")
-	if err != nil {
-		return nil, err
-	}
-	if err := writeFile(filepath.Join(runtime, "bootstrap.py"), source, 0o644); err != nil {
+	if err := writeBootstraps(runtime); err != nil {
 		return nil, err
 	}
 	return leftovers(r.boxesDir(), r.codeDir())
 }
 
+// writeBootstraps writes what interpreters run until they have their code.
+func writeBootstraps(dir string) error {
+	entries, err := bootstraps.ReadDir(".")
+	for _, e := range entries {
+		source, err := bootstraps.ReadFile(e.Name())
+		if err != nil {
+			return err
+		}
+		if err := writeFile(filepath.Join(dir, e.Name()), source, 0o644); err != nil {
+			return err
+		}
+	}
+	return err
+}
+
 func (r *Runtime) boxesDir() string   { return filepath.Join(r.o.Dir, "b") }
 func (r *Runtime) codeDir() string    { return filepath.Join(r.o.Dir, "code") }
-func (r *Runtime) runtimeDir() string { return filepath.Join(r.o.Dir, "python") }
+func (r *Runtime) runtimeDir() string { return filepath.Join(r.o.Dir, "runtime") }
 
 func leftovers(dirs ...string) ([]string, error) {
 	var paths []string
@@ -151,7 +172,7 @@ func leftovers(dirs ...string) ([]string, error) {
 	return paths, nil
 }
 
-// begin clears the leftovers, as soon as the engine answers, and fills the pool that functions without a network use.
+// begin clears the leftovers, as soon as the engine answers, and fills the pool that most functions use.
 func (r *Runtime) begin(old []string) {
 	err := r.sweep(r.ctx)
 	for errors.Is(err, api.Unavailable) && pause(r.ctx, sweepPause) == nil {
@@ -168,7 +189,7 @@ func (r *Runtime) begin(old []string) {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	p := r.pool(poolKey{memoryMB: api.DefaultMemoryMB})
+	p := r.pool(poolKey{runtime: "python", memoryMB: api.DefaultMemoryMB})
 	p.users++ // for good
 	r.fill(p)
 }
@@ -180,7 +201,7 @@ func (r *Runtime) real(ctx context.Context) error {
 		return err
 	}
 	if !info.Real {
-		return api.Errorf(api.Unsupported, "cannot run Python functions with engine %q: it runs nothing; start the cloud with --engine docker", info.Name)
+		return api.Errorf(api.Unsupported, "cannot run functions in sandboxes with engine %q: it runs nothing; start the cloud with --engine docker", info.Name)
 	}
 	return nil
 }
@@ -204,21 +225,22 @@ func (r *Runtime) sweep(ctx context.Context) error {
 	return nil
 }
 
-var validHandler = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_./-]*\.[A-Za-z_][A-Za-z0-9_]*$`)
-
-// DefaultHandler is used where a deployment names none.
-const DefaultHandler = "main.handler"
-
-// Check implements functions.Runtime: a sandbox of its own parses every source file. Whether the handler exists shows
+// Check implements functions.Runtime: a sandbox of its own parses every source file; of a program its header is read. Whether the handler exists shows
 // at the first call, as on AWS Lambda.
 func (r *Runtime) Check(ctx context.Context, d functions.Deployment) error {
 	if err := r.real(ctx); err != nil {
 		return err
 	}
-	if err := accept(d); err != nil {
+	l, err := r.accept(d)
+	if err != nil {
 		return err
 	}
-	d = functions.Deployment{FunctionID: d.FunctionID, Name: d.Name, Handler: d.Handler, CodeDir: d.CodeDir, MemoryMB: api.DefaultMemoryMB}
+	if r.o.Prepare != nil {
+		if err := r.o.Prepare(ctx, l.image); err != nil {
+			return err
+		}
+	}
+	d = functions.Deployment{FunctionID: d.FunctionID, Name: d.Name, Runtime: d.Runtime, Handler: d.Handler, CodeDir: d.CodeDir, MemoryMB: api.DefaultMemoryMB}
 	p, err := r.newProgram(d)
 	if err != nil {
 		return err
@@ -227,14 +249,18 @@ func (r *Runtime) Check(ctx context.Context, d functions.Deployment) error {
 }
 
 // accept refuses what can not work here.
-func accept(d functions.Deployment) error {
-	if d.Handler != "" && !validHandler.MatchString(d.Handler) {
-		return api.Errorf(api.Invalid, "cannot deploy function %q: handler %q does not name a module and a function, as main.handler", d.Name, d.Handler)
+func (r *Runtime) accept(d functions.Deployment) (language, error) {
+	l, err := r.language(d)
+	if err != nil {
+		return l, err
+	}
+	if d.Handler != "" && l.handlers != nil && !l.handlers.MatchString(d.Handler) {
+		return l, api.Errorf(api.Invalid, "cannot deploy function %q: handler %q does not name a module and a function, as %s", d.Name, d.Handler, l.handler)
 	}
 	if d.Internet && d.Network == "" {
-		return api.Errorf(api.Unsupported, "cannot deploy function %q: a way out needs a network of the engine", d.Name)
+		return l, api.Errorf(api.Unsupported, "cannot deploy function %q: a way out needs a network of the engine", d.Name)
 	}
-	return nil
+	return l, nil
 }
 
 // Open implements functions.Runtime. Sandboxes of the deployment's size and network begin to be made. An engine that
@@ -243,7 +269,7 @@ func (r *Runtime) Open(ctx context.Context, d functions.Deployment) (functions.P
 	if err := r.real(ctx); err != nil && !errors.Is(err, api.Unavailable) {
 		return nil, err
 	}
-	if err := accept(d); err != nil {
+	if _, err := r.accept(d); err != nil {
 		return nil, err
 	}
 	p, err := r.newProgram(d)
@@ -258,7 +284,7 @@ func (r *Runtime) Open(ctx context.Context, d functions.Deployment) (functions.P
 	return p, nil
 }
 
-// Close removes all sandboxes. Programs are closed before.
+// Close removes all sandboxes. Programs are closed before. Closing again does nothing.
 func (r *Runtime) Close() error {
 	r.mu.Lock()
 	r.closed = true

@@ -38,8 +38,8 @@ func (e exit) how() string {
 	return fmt.Sprintf("exit status %d", e.status.ExitStatus())
 }
 
-// start starts the runtime in a session of its own, as the function's user.
-func start(command, env []string, uid int, ahead bool) (*process, error) {
+// start starts the runtime in a session of its own, in a directory and as the function's user.
+func start(command, env []string, dir string, uid int, ahead bool) (*process, error) {
 	path, err := lookPath(command, env)
 	if err != nil {
 		return nil, err
@@ -64,7 +64,7 @@ func start(command, env []string, uid int, ahead bool) (*process, error) {
 		defer theirs.Close()
 		files = append(files, theirs)
 	}
-	attr := &os.ProcAttr{Dir: "/tmp", Env: env, Files: files, Sys: &syscall.SysProcAttr{Setsid: true}}
+	attr := &os.ProcAttr{Dir: dir, Env: env, Files: files, Sys: &syscall.SysProcAttr{Setsid: true}}
 	if uid > 0 {
 		attr.Sys.Credential = &syscall.Credential{Uid: uint32(uid), Gid: uint32(uid)}
 	}
@@ -87,13 +87,31 @@ func (p *process) launch(path string, command []string, attr *os.ProcAttr) error
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.begin()
+	if err := firstToGo(true); err != nil {
+		return err
+	}
 	child, err := os.StartProcess(path, command, attr)
+	if err := firstToGo(false); err != nil {
+		return err
+	}
 	if err != nil {
 		return fmt.Errorf("cannot start %q: %w", command[0], err)
 	}
 	p.pid = child.Pid
 	r.pid, r.ended = child.Pid, p.ended
 	return child.Release()
+}
+
+// firstToGo says whether what is started now goes first when memory runs out. PID 1 itself never should.
+func firstToGo(yes bool) error {
+	if os.Getpid() != 1 {
+		return nil
+	}
+	score := "0"
+	if yes {
+		score = "1000"
+	}
+	return os.WriteFile("/proc/self/oom_score_adj", []byte(score), 0)
 }
 
 func lookPath(command, env []string) (string, error) {

@@ -2,6 +2,7 @@ package sandbox
 
 import (
 	"bufio"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -35,10 +36,13 @@ func newSupervisor(s settings) (*supervisor, error) {
 	if len(s.command) == 0 {
 		return sup, nil
 	}
-	p, err := start(s.command, s.env, s.uid, true)
+	p, err := start(s.command, s.env, temporary, s.uid, true)
 	sup.process = p
 	return sup, err
 }
+
+// temporary is where a runtime starts that has no code yet.
+const temporary = "/tmp"
 
 // fail ends the sandbox.
 func (s *supervisor) fail(err error) {
@@ -126,7 +130,7 @@ func (s *supervisor) bind(f wire.Frame) error {
 	}
 	s.api.mu.Lock() // the runtime is heard when all is ready for it
 	defer s.api.mu.Unlock()
-	p, err := start(b.Command, append(env, "_HANDLER="+b.Handler), s.settings.uid, false)
+	p, err := start(b.Command, append(env, "_HANDLER="+b.Handler), cmp.Or(b.Dir, temporary), s.settings.uid, false)
 	if err != nil {
 		s.report(wire.Failed, wire.Usage{}, failure("Runtime.InvalidEntrypoint", err.Error()).body)
 		return nil

@@ -45,9 +45,10 @@ const maxHead = 1 << 20
 // Binding is the head of Bind: what makes a waiting interpreter a function.
 type Binding struct {
 	Handler string            `json:"handler"`
-	Env     map[string]string `json:"env"`     // the whole environment the code adds to the interpreter's
-	Check   bool              `json:"check"`   // only look whether the code can be parsed
-	Command []string          `json:"command"` // started now, where none was started ahead
+	Env     map[string]string `json:"env"`           // the whole environment the code adds to the interpreter's
+	Check   bool              `json:"check"`         // only look whether the code can be parsed
+	Command []string          `json:"command"`       // started now, where none was started ahead
+	Dir     string            `json:"dir,omitempty"` // where it starts; /tmp when empty
 }
 
 // Event is the head of Invoke.
