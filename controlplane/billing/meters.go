@@ -87,6 +87,7 @@ const (
 	BackupStorage       = "backup-storage"       // measured size of a database's backups
 	FunctionRequests    = "function-requests"
 	FunctionGBSeconds   = "function-gb-seconds"
+	QueueRequests       = "queue-requests"        // of 64 KiB each
 	FunctionVCPUSeconds = "function-vcpu-seconds" // by books that bill CPU beside memory
 )
 
@@ -126,7 +127,8 @@ func Meters() []Meter {
 		Meter{Name: BackupStorage, Unit: GBMonths, Service: "databases", Model: "paas", Spread: true},
 		Meter{Name: FunctionRequests, Unit: Requests, Service: "functions", Model: "faas"},
 		Meter{Name: FunctionGBSeconds, Unit: GBSeconds, Service: "functions", Model: "faas"},
-		Meter{Name: FunctionVCPUSeconds, Unit: VCPUSeconds, Service: "functions", Model: "faas"})
+		Meter{Name: FunctionVCPUSeconds, Unit: VCPUSeconds, Service: "functions", Model: "faas"},
+		Meter{Name: QueueRequests, Unit: Requests, Service: "queues", Model: "faas"})
 }
 
 // MeterOf returns the meter of that name, and whether there is one.

@@ -45,7 +45,8 @@ database-storage GB-Months MiB-ms databases paas spread=true run=false
 backup-storage GB-Months MiB-ms databases paas spread=true run=false
 function-requests Requests requests functions faas spread=false run=false
 function-gb-seconds GB-Seconds MB-ms functions faas spread=false run=false
-function-vcpu-seconds vCPU-Seconds milli-vCPU-ms functions faas spread=false run=false`)
+function-vcpu-seconds vCPU-Seconds milli-vCPU-ms functions faas spread=false run=false
+queue-requests Requests requests queues faas spread=false run=false`)
 	var got []string
 	for _, m := range Meters() {
 		got = append(got, fmt.Sprintf("%s %s %s %s %s spread=%v run=%v", m.Name, m.Unit, m.Unit.Stored(), m.Service, m.Model, m.Spread, m.PerRun))
@@ -65,7 +66,7 @@ func TestEveryBillableNounHasAPriceInEveryBook(t *testing.T) {
 		}
 	}
 	names = append(names, PublicAddressHours, LoadBalancerHours, VolumeStorage, SnapshotStorage, ImageStorage, DatabaseStorage, BackupStorage, BuildMinutes,
-		FunctionRequests, FunctionGBSeconds, FunctionVCPUSeconds)
+		FunctionRequests, FunctionGBSeconds, FunctionVCPUSeconds, QueueRequests)
 	for _, name := range names {
 		if m, ok := MeterOf(name); !ok || m.Name != name {
 			t.Errorf("no meter %q", name)
