@@ -19,7 +19,7 @@ func (c *cli) billCmd() *cobra.Command {
 		Short: "What everything costs, to the last digit",
 		Long: "Print the bill of this month, or of --from to --to. Each line is quantity times unit price, rounded once; the total is\n" +
 			"the sum of the lines to the last digit. Without --project it is of all projects you may see.",
-		Example: lines("nuage bill", "nuage bill --by model", "nuage bill --from 2026-01 --to 2026-02 -o csv", "nuage bill calls hello"),
+		Example: lines("nuage bill", "nuage bill --by model", "nuage bill --book azure", "nuage bill --from 2026-01 --to 2026-02 -o csv", "nuage bill calls hello"),
 		Args:    takes(0, 0),
 		RunE: c.inCloud(func(ctx context.Context, s session, _ []string) error {
 			q.Project, q.From, q.To = c.flags.project, from.Time, to.Time
@@ -34,10 +34,13 @@ func (c *cli) billCmd() *cobra.Command {
 	f.Var(optional(&q.By, "service", "resource", "model", "project", "day"), "by", "add up by service, resource, model, project or day; default: every meter of every resource")
 	f.Var(&from, "from", "begin, as 2026-01 or 2026-01-31; default: the first of this month, UTC")
 	f.Var(&to, "to", "end, exclusive; default: the end of this month")
-	f.StringVar(&q.Book, "book", "nuage", "price book")
+	f.StringVar(&q.Book, "book", "nuage", "rate the same usage under another price book: "+bookNames)
 	cmd.AddCommand(c.receiptsCmd("calls FUNCTION", "Receipts of a function's calls: what each took and costs", "nuage bill calls hello --last 5"))
 	return cmd
 }
+
+// bookNames are the price books, as help has them; the cloud says which it has.
+const bookNames = "nuage, aws, azure, gcp or ibm"
 
 // billColumn is a column of a bill.
 type billColumn struct {
@@ -147,7 +150,9 @@ func (c *cli) pricesCmd() *cobra.Command {
 	var book string
 	cmd := &cobra.Command{
 		Use: "prices", Short: "List what things cost, with source and date",
-		Example: lines("nuage prices", "nuage prices -o json"),
+		Long: "Print a price book: what a unit of each meter costs, from which quantity on it costs less, what is free of it for a project in a month,\n" +
+			"and how much of each run is billed at least. With -o json each price has its source.",
+		Example: lines("nuage prices", "nuage prices --book aws", "nuage prices --book gcp -o json"),
 		Args:    takes(0, 0),
 		RunE: c.inCloud(func(ctx context.Context, s session, _ []string) error {
 			b, err := s.cloud.Ledger.Prices(ctx, book)
@@ -157,7 +162,7 @@ func (c *cli) pricesCmd() *cobra.Command {
 			return c.printPrices(b)
 		}),
 	}
-	cmd.Flags().StringVar(&book, "book", "nuage", "price book")
+	cmd.Flags().StringVar(&book, "book", "nuage", "price book: "+bookNames)
 	return cmd
 }
 
@@ -167,9 +172,12 @@ func (c *cli) printPrices(b api.PriceBook) error {
 	}
 	var rows [][]string
 	for _, p := range b.Prices {
-		rows = append(rows, []string{p.Service, p.Model, p.Meter, price(p.UnitPrice), p.Unit, p.Minimum})
+		rows = append(rows, []string{p.Service, p.Model, p.Meter, price(p.UnitPrice), p.Unit, p.Minimum, p.Free})
+		for _, t := range p.Tiers {
+			rows = append(rows, []string{"", "", "above " + t.Above + " a month", price(t.UnitPrice), p.Unit, "", ""})
+		}
 	}
-	if err := c.printTable([]string{"SERVICE", "MODEL", "METER", "UNIT PRICE", "PER", "MINIMUM"}, rows); err != nil {
+	if err := c.printTable([]string{"SERVICE", "MODEL", "METER", "UNIT PRICE", "PER", "MINIMUM", "FREE"}, rows); err != nil {
 		return err
 	}
 	_, err := fmt.Fprintf(c.out, "book %s, version %s of %s, in %s; source: %s\n", b.Name, b.Version, b.Date, b.Currency, b.Source)

@@ -392,7 +392,8 @@ func (f *fakeLedger) Bill(_ context.Context, q api.BillQuery) (api.Bill, error) 
 
 func (f *fakeLedger) Prices(context.Context, string) (api.PriceBook, error) {
 	return api.PriceBook{Name: "nuage", Version: "1", Date: "2026-01-01", Currency: "USD", Source: "made up",
-		Prices: []api.Price{{Meter: "function-mb-ms", Service: "functions", Model: "faas", Unit: "GB-second", UnitPrice: "0.0000166667"}}}, nil
+		Prices: []api.Price{{Meter: "function-mb-ms", Service: "functions", Model: "faas", Unit: "GB-second", UnitPrice: "0.0000166667", Free: "400000 GB-seconds a month",
+			Tiers: []api.PriceTier{{Above: "6000000000", UnitPrice: "0.000015"}}}}}, nil
 }
 
 type fakeSystem struct {
