@@ -220,6 +220,7 @@ type CloudStatus struct {
 	EngineNote string         `json:"engineNote,omitempty" doc:"why this engine, or what is wrong with it"`
 	API        string         `json:"api"`
 	Edge       string         `json:"edge"`
+	EdgeCA     string         `json:"edgeCA,omitempty" doc:"the edge speaks HTTPS, with certificates of this authority (PEM), which is good for names under localhost only; absent: plain HTTP"`
 	StartedAt  time.Time      `json:"startedAt"`
 	Ready      bool           `json:"ready"`
 	Counts     map[string]int `json:"counts" doc:"by noun"`

@@ -74,6 +74,8 @@ func layerOf(noun, verb, detail string) api.Layer {
 	case "app create", "app deploy", "app deploy-failed", "app rollback", "app promote", "app restart-all", "app run", "app delete",
 		"function create", "function deploy", "function delete":
 		return api.LayerApplication
+	case "app certificate", "function certificate", "auth-pool certificate":
+		return api.LayerNetworkControls
 	case "database credentials":
 		return api.LayerIdentities
 	case "database exec", "database restore", "database schedule":

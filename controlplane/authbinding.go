@@ -131,7 +131,7 @@ func (w *world) authEnv(a api.App, auth api.AppAuth) map[string]string {
 	if auth.Pool == "" || !ok {
 		return nil
 	}
-	return map[string]string{"OIDC_ISSUER": p.Status.Issuer, "OIDC_INTERNAL_URL": p.Status.Issuer,
+	return map[string]string{"OIDC_ISSUER": p.Status.Issuer, "OIDC_INTERNAL_URL": identity.InternalURL(p.Status.Issuer),
 		"OIDC_CLIENT_ID": a.ID, "OIDC_CLIENT_SECRET": w.secrets[identity.ClientKey(p.ID, a.ID)]}
 }
 
@@ -154,7 +154,7 @@ func (w *world) withAuth(a api.App, r release, env map[string]string) {
 
 // authRoute leads to the pages and endpoints of all pools.
 func (cp *ControlPlane) authRoute() ingress.Route {
-	return ingress.Route{Host: authHost, Name: "auth", Kind: "auth", Handler: cp.identity}
+	return ingress.Route{Host: authHost, Name: "auth", Kind: kindAuth, Handler: cp.identity, BackChannel: true}
 }
 
 // guard returns what stands before an app of which a release that serves demands a sign-in; nil: nothing. While requests

@@ -14,6 +14,9 @@ import (
 // authHost is where all pools are served by the edge.
 const authHost = "auth.localhost"
 
+// kindAuth is the kind of its route.
+const kindAuth = "auth"
+
 // authPools adds to the verbs of every noun what is not stored with the pool: its users' number and its apps.
 type authPools struct {
 	resource[api.AuthPool, api.AuthPoolSpec]
@@ -55,7 +58,7 @@ func checkPool(_ context.Context, _, next *api.AuthPool) error {
 
 // issuer is the address of a pool's OpenID provider.
 func (cp *ControlPlane) issuer(p api.AuthPool) string {
-	return "http://" + authHost + cp.edgePort() + "/" + p.Project + "/" + p.Name
+	return cp.scheme() + authHost + cp.edgePort() + "/" + p.Project + "/" + p.Name
 }
 
 // retirePool refuses to delete what apps use, earlier releases that still have replicas included. Users go with the pool.

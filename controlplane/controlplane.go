@@ -40,6 +40,7 @@ type Options struct {
 	API      string // control address, for status
 	EdgeAddr string // edge address, for status and URLs
 	Note     string // why this engine
+	EdgeTLS  bool   // the edge speaks HTTPS, with certificates of an authority of its own
 	Shutdown func() // ends the process; called after Shutdown has stopped the workloads
 
 	// BaseImage makes an image of the catalog, by name, that is not made before its first use; nil: none is.
@@ -63,6 +64,7 @@ type ControlPlane struct {
 	balancers  *balancers
 	identity   *identity.Service
 	doors      *doors
+	authority  *ingress.Authority // of the edge; nil: it speaks plain HTTP
 	loop       *loop
 	changes    *broadcast
 	metrics    *metrics
@@ -106,6 +108,9 @@ func New(ctx context.Context, o Options) (*ControlPlane, error) {
 	cp.loop = newLoop(cp)
 	o.Edge.OnHeld(cp.loop.wake)
 	cp.undo = append(cp.undo, o.Store.OnCommit(cp.committed))
+	if err := cp.secureEdge(); err != nil {
+		return nil, err
+	}
 	if err := cp.bootstrap(ctx); err != nil {
 		return nil, err
 	}

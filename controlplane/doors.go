@@ -2,11 +2,9 @@ package controlplane
 
 import (
 	"context"
-	"log/slog"
 	"net"
 	"net/http"
 	"sync"
-	"time"
 )
 
 // doors are where the edge listens for containers: on the gateway of each project's network that has an app with managed
@@ -73,11 +71,10 @@ func (d *doors) unlock(address string) {
 		return
 	}
 	delete(d.failed, address)
-	server := &http.Server{Handler: d.cp.Edge, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute,
-		ErrorLog: slog.NewLogLogger(d.cp.log.Handler(), slog.LevelDebug)}
+	server := d.cp.Edge.Inside(d.cp.log)
 	d.open[address] = server
 	go func() {
-		if err := server.Serve(l); err != http.ErrServerClosed {
+		if err := server.Serve(d.cp.Edge.Listener(l)); err != http.ErrServerClosed {
 			d.cp.log.Warn("the edge stopped listening for containers", "address", address, "error", err)
 			d.forget(address, server)
 		}

@@ -13,7 +13,15 @@ import (
 
 // url is where the edge serves something: NAME.KIND.localhost in the project default, NAME.PROJECT.KIND.localhost elsewhere.
 func (cp *ControlPlane) url(name, project, kind string) string {
-	return "http://" + hostName(name, project, kind) + cp.edgePort()
+	return cp.scheme() + hostName(name, project, kind) + cp.edgePort()
+}
+
+// scheme is what addresses at the edge begin with.
+func (cp *ControlPlane) scheme() string {
+	if cp.EdgeTLS {
+		return "https://"
+	}
+	return "http://"
 }
 
 // edgePort is the port of the edge, with its colon.

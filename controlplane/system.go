@@ -138,6 +138,7 @@ func (s system) Status(ctx context.Context) (api.CloudStatus, error) {
 	out := api.CloudStatus{CloudID: s.cp.Store.CloudID(), Version: s.cp.Version, API: s.cp.API, Edge: s.cp.EdgeAddr, StartedAt: s.cp.started.UTC(),
 		Ready: s.cp.Ready() == nil, Unhealthy: []api.Unhealthy{}}
 	out.Engine, out.EngineNote = s.engine(ctx)
+	out.EdgeCA = string(s.cp.EdgeCA())
 	bill, err := s.cp.bill(api.BillQuery{Project: actor.Project})
 	if err != nil {
 		return out, err

@@ -30,6 +30,7 @@ func TestAuth(t *testing.T) {
 	t.Run("forged", func(t *testing.T) { testForgedUser(t, c, site) })
 	t.Run("browser", func(t *testing.T) { testSignUpInBrowser(t, site) })
 	t.Run("unguarded", func(t *testing.T) { testUnguarded(t, c, site) })
+	t.Run("tls", func(t *testing.T) { testEdgeTLS(t, c) })
 }
 
 func port(t *testing.T, address string) string {
@@ -51,7 +52,11 @@ func (c *liveCloud) visitor(t *testing.T) *http.Client {
 	to := func(ctx context.Context, network, _ string) (net.Conn, error) {
 		return new(net.Dialer).DialContext(ctx, network, c.edge)
 	}
-	transport := &http.Transport{DialContext: to}
+	trust, err := newCLI([]string{"NUAGE_HOME=" + c.home}, nil, nil, nil).trusting()
+	if err != nil {
+		t.Fatal(err)
+	}
+	transport := &http.Transport{DialContext: to, TLSClientConfig: trust}
 	t.Cleanup(transport.CloseIdleConnections)
 	return &http.Client{Jar: jar, Transport: transport}
 }

@@ -105,6 +105,7 @@ type liveCloud struct {
 	program, home string
 	listen, edge  string // addresses; those of the first start are used by all others
 	token, id     string
+	flags         []string // of up, besides
 
 	process *exec.Cmd
 	ended   chan struct{} // closed when process has ended
@@ -184,6 +185,7 @@ func (c *liveCloud) launch(t *testing.T) {
 	}
 	defer log.Close()
 	c.process = exec.Command(c.program, "up", "--home", c.home, "--engine", "docker", "--listen", c.listen, "--edge", c.edge)
+	c.process.Args = append(c.process.Args, c.flags...)
 	c.process.Stdout, c.process.Stderr = log, log
 	c.ended = make(chan struct{})
 	if err := c.process.Start(); err != nil {

@@ -75,10 +75,13 @@ func (c *cli) measure(ctx context.Context, s session, subject string, flags meas
 	if err := flags.check(); err != nil {
 		return err
 	}
-	p := newProbe(flags.url, flags.connect, c.now)
+	trust, err := c.trusting()
+	if err != nil {
+		return err
+	}
+	p := newProbe(flags.url, flags.connect, trust, c.now)
 	defer p.close()
 	var figures []api.Measurement
-	var err error
 	if flags.recovery {
 		figures, err = c.measureRecovery(ctx, p, flags)
 	} else {

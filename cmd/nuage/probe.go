@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"fmt"
 	"io"
 	"net"
@@ -29,9 +30,9 @@ type probe struct {
 	now    func() time.Time
 }
 
-// newProbe makes a probe; with fresh each request makes its own connection.
-func newProbe(url string, fresh bool, now func() time.Time) *probe {
-	t := &http.Transport{DialContext: dialLocalhost, DisableKeepAlives: fresh, MaxIdleConnsPerHost: 1}
+// newProbe makes a probe; with fresh each request makes its own connection. trust nil: as the system does.
+func newProbe(url string, fresh bool, trust *tls.Config, now func() time.Time) *probe {
+	t := &http.Transport{DialContext: dialLocalhost, DisableKeepAlives: fresh, TLSClientConfig: trust, MaxIdleConnsPerHost: 1}
 	stay := func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	return &probe{url: url, client: &http.Client{Transport: t, CheckRedirect: stay}, now: now}
 }

@@ -204,7 +204,7 @@ func (c *cloud) openPlane(ctx context.Context, shutdown func()) error {
 	c.plane, err = controlplane.New(ctx, controlplane.Options{
 		Store: c.store, Sealer: c.sealer, Engine: c.engine, Runtimes: runtimes, Edge: c.edge, Books: books, Logger: c.conf.Log,
 		Metrics: c.registry, Now: time.Now, NewID: newID, BlobDir: filepath.Join(c.conf.Home, "blobs"), CacheDir: filepath.Join(c.conf.Home, "cache"),
-		Version: version(), API: c.api.Addr().String(), EdgeAddr: c.apps.Addr().String(), Note: c.note, Shutdown: shutdown,
+		Version: version(), API: c.api.Addr().String(), EdgeAddr: c.apps.Addr().String(), EdgeTLS: c.conf.EdgeTLS, Note: c.note, Shutdown: shutdown,
 		BaseImage: baseImage, SpotRate: c.conf.SpotRate, SpotNotice: c.conf.SpotNotice, Random: mathrand.Float64,
 	})
 	if err != nil {
@@ -232,6 +232,9 @@ func (c *cloud) remember(ctx context.Context) error {
 	}
 	token, err := c.plane.FirstToken(ctx, conf.Token)
 	if err != nil {
+		return err
+	}
+	if err := saveEdgeCA(c.conf.Home, c.plane.EdgeCA()); err != nil {
 		return err
 	}
 	return rememberCloud(c.conf.Home, c.api.Addr().String(), token)
@@ -283,7 +286,7 @@ func (c *cloud) run(ctx context.Context, shutdown func()) error {
 	}
 	ends := make(chan error, 3)
 	apiServer := &http.Server{Handler: face, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, ErrorLog: slog.NewLogLogger(c.conf.Log.Handler(), slog.LevelDebug)}
-	for l, server := range map[net.Listener]*http.Server{c.api: apiServer, c.apps: c.edge.Server(c.conf.Log)} {
+	for l, server := range map[net.Listener]*http.Server{c.api: apiServer, c.edge.Listener(c.apps): c.edge.Server(c.conf.Log)} {
 		go func() { ends <- server.Serve(l) }()
 		defer stopServer(server)
 	}
@@ -317,7 +320,7 @@ func wipe(ctx context.Context, home, engine string) error {
 			return err
 		}
 	}
-	for _, name := range []string{"state.db", "state.db.holder", "secret.key", "config.json", "keys", "blobs", "nuage.log", "run", filepath.Join("cache", "code")} {
+	for _, name := range []string{"state.db", "state.db.holder", "secret.key", "edge-ca.pem", "config.json", "keys", "blobs", "nuage.log", "run", filepath.Join("cache", "code")} {
 		if err := os.RemoveAll(filepath.Join(home, name)); err != nil {
 			return api.Errorf(api.Unavailable, "cannot remove %q: %w", name, err)
 		}

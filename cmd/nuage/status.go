@@ -33,9 +33,9 @@ func (c *cli) statusCmd() *cobra.Command {
 }
 
 func (c *cli) printStatus(s api.CloudStatus, project string) error {
-	rows := [][]string{{"engine", engineText(s)}, {"api", "http://" + s.API}, {"edge", "http://" + s.Edge}, {"ready", yesNo(s.Ready)},
-		{"up", c.age(s.StartedAt)}, {"version", s.Version}, {"cloud", s.CloudID}, {"project", project},
-		{"things", countsText(s.Counts)}, {"spend", amount(s.Spend, 6) + " this month"}}
+	rows := [][]string{{"engine", engineText(s)}, {"api", "http://" + s.API}}
+	rows = append(append(rows, c.edgeRows(s)...), [][]string{{"ready", yesNo(s.Ready)}, {"up", c.age(s.StartedAt)}, {"version", s.Version}, {"cloud", s.CloudID}, {"project", project},
+		{"things", countsText(s.Counts)}, {"spend", amount(s.Spend, 6) + " this month"}}...)
 	if s.EngineNote != "" {
 		rows = slices.Insert(rows, 1, []string{"", s.EngineNote})
 	}

@@ -21,6 +21,7 @@ type serveConfig struct {
 	Engine         string  // auto, docker or sim
 	Listen         string  // control address, host:port; port 0 takes a free one
 	Edge           string  // edge address, likewise
+	EdgeTLS        bool    // the edge speaks HTTPS
 	InsecureListen bool    // addresses that are not loopback are wanted, without TLS
 	ClockSpeed     int64   // of the billing clock; 1 is real time
 	SpotRate       float64 // how often a running spot instance is taken back, times an hour in the mean; 0: never by chance
@@ -65,6 +66,7 @@ func (s *serveConfig) declare(cmd *cobra.Command) {
 	f.Var(newChoice(&s.Engine, "auto", "docker", "sim"), "engine", "what runs the workloads: docker, sim (nothing real but wasm functions), or auto: docker where one answers")
 	f.StringVar(&s.Listen, "listen", defaultListen, "control address; port 0 takes a free one")
 	f.StringVar(&s.Edge, "edge", defaultEdge, "edge address, where apps and functions are reached; port 0 takes a free one")
+	f.BoolVar(&s.EdgeTLS, "edge-tls", false, "apps, functions and auth pools are served by HTTPS, with certificates of an authority of this home; default: plain HTTP")
 	f.Int64Var(&s.ClockSpeed, "clock-speed", 1, "speed of the billing clock: 3600 makes a second of work cost an hour")
 	f.Float64Var(&s.SpotRate, "spot-rate", 0, "how often the cloud takes a running spot instance back, by chance: times an hour, as 0.5 or 60; default: never")
 	f.DurationVar(&s.SpotNotice, "spot-notice", 2*time.Minute, "notice that a spot instance then gets, up to 1h")
@@ -93,7 +95,7 @@ func (s *serveConfig) check() error {
 		if n, err := strconv.Atoi(port); err != nil || n < 0 || n > 65535 {
 			return usagef("cannot use --%s %q: its port is no number from 0 to 65535", flag.name, flag.address)
 		}
-		if !isLoopback(host) && !s.InsecureListen {
+		if tls := flag.name == "edge" && s.EdgeTLS; !isLoopback(host) && !s.InsecureListen && !tls {
 			return api.Errorf(api.Invalid, "cannot listen on %q: others could reach it, and there is no TLS; add --insecure-listen if that is what you want", flag.address)
 		}
 	}
@@ -104,6 +106,9 @@ func (s *serveConfig) check() error {
 func (s serveConfig) args() []string {
 	words := []string{"up", "--home", s.Home, "--engine", s.Engine, "--listen", s.Listen, "--edge", s.Edge, "--clock-speed", strconv.FormatInt(s.ClockSpeed, 10),
 		"--spot-rate", strconv.FormatFloat(s.SpotRate, 'g', -1, 64), "--spot-notice", s.SpotNotice.String()}
+	if s.EdgeTLS {
+		words = append(words, "--edge-tls")
+	}
 	if s.InsecureListen {
 		words = append(words, "--insecure-listen")
 	}
@@ -139,8 +144,8 @@ func (c *cli) printUp(ctx context.Context, home string) error {
 	if done, err := c.encode(status); done {
 		return err
 	}
-	rows := [][]string{{"engine", engineText(status)}, {"api", conf.URL}, {"docs", conf.URL + "/docs"}, {"edge", "http://" + status.Edge},
-		{"home", home}, {"log", filepath.Join(home, "nuage.log")}}
+	rows := [][]string{{"engine", engineText(status)}, {"api", conf.URL}, {"docs", conf.URL + "/docs"}}
+	rows = append(append(rows, c.edgeRows(status)...), [][]string{{"home", home}, {"log", filepath.Join(home, "nuage.log")}}...)
 	if err := c.printTable(nil, rows); err != nil {
 		return err
 	}

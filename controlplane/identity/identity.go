@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/zitadel/oidc/v3/pkg/oidc"
 
 	"nuage/api"
 )
@@ -115,6 +116,10 @@ func (s *Service) poolNamed(project, name string) (pool Pool, err error) {
 
 // servePool answers a page, or hands what is the protocol's to the pool's provider.
 func (s *Service) servePool(w http.ResponseWriter, r *http.Request, pool Pool, path string) {
+	if insecure(pool, r) && !backChannel(path) {
+		http.Redirect(w, r, pool.Issuer+path, http.StatusPermanentRedirect)
+		return
+	}
 	if page, ok := s.pageAt(path); ok {
 		s.servePage(w, r, pool, page)
 		return
@@ -127,6 +132,10 @@ func (s *Service) servePool(w http.ResponseWriter, r *http.Request, pool Pool, p
 	}
 	inner := r.Clone(r.Context())
 	inner.URL.Path, inner.URL.RawPath = path, ""
+	if insecure(pool, r) && path == oidc.DiscoveryEndpoint {
+		s.discoverInside(w, inner, p)
+		return
+	}
 	p.ServeHTTP(w, inner)
 }
 

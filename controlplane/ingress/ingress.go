@@ -40,6 +40,8 @@ type Route struct {
 	Limits Limits  // of requests for backends
 
 	Guard func(http.Handler) http.Handler // of an app: stands before the backends, and may answer itself; nil: nothing does
+
+	BackChannel bool // containers may ask it over plain HTTP, too, where the edge speaks HTTPS
 }
 
 // Options are what New needs.
@@ -61,6 +63,8 @@ type Edge struct {
 	metrics  *metrics
 	proxy    *proxy
 	random   func() float64
+
+	certificates *certificates // nil: the edge speaks plain HTTP
 
 	mu      sync.Mutex
 	sites   map[string]*site // by host in lower case
@@ -108,6 +112,9 @@ func (e *Edge) SetRoutes(routes []Route) {
 		}
 	}
 	e.sites = sites
+	if e.certificates != nil {
+		e.certificates.forget(func(host string) bool { return sites[host] != nil })
+	}
 	close(e.changed)
 	e.changed = make(chan struct{})
 	e.left = slices.DeleteFunc(e.left, func(p *Pool) bool { return p.Total() == 0 })
@@ -134,17 +141,29 @@ func (e *Edge) Close() error {
 	return nil
 }
 
-// Server returns a server of the edge for any listener. It speaks HTTP/1.1, and HTTP/2 without TLS (h2c) to clients that begin with it.
-func (e *Edge) Server(logger *slog.Logger) *http.Server {
+// Server returns a server of the edge for what Listener returns. It speaks HTTP/1.1 and HTTP/2, over TLS where the edge has an authority,
+// and else without (h2c, to clients that begin with it). Over plain HTTP an edge with an authority leads callers to https.
+func (e *Edge) Server(logger *slog.Logger) *http.Server { return server(e, logger) }
+
+// Inside returns a server as Server does, for containers: back channels are open to them over plain HTTP.
+func (e *Edge) Inside(logger *slog.Logger) *http.Server {
+	return server(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { e.answer(w, r, true) }), logger)
+}
+
+func server(h http.Handler, logger *slog.Logger) *http.Server {
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
+	protocols.SetHTTP2(true)
 	protocols.SetUnencryptedHTTP2(true)
-	return &http.Server{Handler: e, Protocols: protocols, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute,
+	return &http.Server{Handler: h, Protocols: protocols, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute,
 		ErrorLog: slog.NewLogLogger(logger.Handler(), slog.LevelDebug)}
 }
 
 // ServeHTTP answers a request by its Host header.
-func (e *Edge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+func (e *Edge) ServeHTTP(w http.ResponseWriter, r *http.Request) { e.answer(w, r, false) }
+
+// answer answers a request, of a container where inside.
+func (e *Edge) answer(w http.ResponseWriter, r *http.Request, inside bool) {
 	start := e.now()
 	s, known := e.site(hostName(r.Host))
 	a := &answer{ResponseWriter: w, onStatus: func(status int) {
@@ -155,11 +174,14 @@ func (e *Edge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer func() { e.metrics.observe(s.Route, a.status, e.now().Sub(start)) }()
 	id := requestID(r.Header.Get(api.HeaderRequestID))
 	w.Header().Set(api.HeaderRequestID, id)
-	if !known {
+	switch {
+	case !known:
 		writePage(a, r, unknownHost(r))
-		return
+	case r.Method != http.MethodConnect && e.leadAway(r, s.Route, inside):
+		toTLS(a, r)
+	default:
+		e.serve(a, fromOutside(r, id), s)
 	}
-	e.serve(a, fromOutside(r, id), s)
 }
 
 // serve answers a request that has a route and cleaned headers.

@@ -152,6 +152,7 @@ type flight struct {
 	group string          // whose backends are preferred; "": any
 	tried map[string]bool // backend ids
 
+	secure   bool        // the caller came over TLS
 	answers  string      // the group of the backend it was sent to last
 	patience *time.Timer // of a request: ends it when no answer has begun by then
 }

@@ -65,7 +65,7 @@ type flightKey struct{}
 // where none does.
 func (p *proxy) pass(a *answer, r *http.Request, route Route, pool *Pool, group string) {
 	f := pool.fly(r.Context(), route)
-	f.group = group
+	f.group, f.secure = group, r.TLS != nil
 	f.patience = time.AfterFunc(patience(route), func() { f.end(errSlow) })
 	defer f.patience.Stop()
 	defer f.land()

@@ -54,6 +54,6 @@ func stick(answer *http.Response, f *flight) {
 	if !f.route.Sticky || len(f.route.Split) == 0 || cookieGroup(answer.Request) == f.answers {
 		return
 	}
-	cookie := http.Cookie{Name: CookieRelease, Value: f.answers, Path: "/", HttpOnly: true, SameSite: http.SameSiteLaxMode}
+	cookie := http.Cookie{Name: CookieRelease, Value: f.answers, Path: "/", HttpOnly: true, SameSite: http.SameSiteLaxMode, Secure: f.secure}
 	answer.Header.Add("Set-Cookie", cookie.String())
 }
