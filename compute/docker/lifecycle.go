@@ -16,6 +16,9 @@ import (
 
 // Start starts the container. One whose network was removed and made again is put into the new one first.
 func (e *Engine) Start(ctx context.Context, id string) error {
+	if err := e.uncovered(ctx, id); err != nil {
+		return err
+	}
 	defer e.seen.start(id)()
 	err := e.cli.ContainerStart(ctx, e.name(id), container.StartOptions{})
 	if err != nil && networkGone(err) {
