@@ -187,7 +187,7 @@ var (
 func IsImageID(ref string) bool { return imageIDForm.MatchString(ref) }
 
 // NormalizeImage writes an image reference in its short full form: debian becomes debian:latest, and
-// docker.io/library/debian:12 becomes debian:12. Ids stay as they are. Invalid: not a reference.
+// docker.io/library/debian:12 becomes debian:12: all ways to write one reference are one. Ids stay as they are. Invalid: not a reference.
 func NormalizeImage(ref string) (string, error) {
 	if IsImageID(ref) {
 		return ref, nil
@@ -200,7 +200,9 @@ func NormalizeImage(ref string) (string, error) {
 	if m[1] != "" {
 		name = m[1] + "/" + name
 	}
-	name = strings.TrimPrefix(strings.TrimPrefix(name, "docker.io/"), "library/")
+	for _, usual := range []string{"index.docker.io/", "docker.io/", "library/"} {
+		name = strings.TrimPrefix(name, usual)
+	}
 	if m[3] == "" && m[4] == "" {
 		m[3] = "latest"
 	}

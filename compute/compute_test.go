@@ -76,7 +76,7 @@ func TestNormalizeImage(t *testing.T) {
 	const sum = "sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
 	for in, want := range map[string]string{
 		"debian": "debian:latest", "debian:12": "debian:12", "library/debian": "debian:latest",
-		"docker.io/library/debian:12": "debian:12", "docker.io/nuage/tiny:1": "nuage/tiny:1", "nuage/debian-12:1": "nuage/debian-12:1",
+		"docker.io/library/debian:12": "debian:12", "index.docker.io/nuage-image/i:1": "nuage-image/i:1", "index.example.org/a": "index.example.org/a:latest", "docker.io/nuage/tiny:1": "nuage/tiny:1", "nuage/debian-12:1": "nuage/debian-12:1",
 		"localhost:5000/a/b": "localhost:5000/a/b:latest", "example.org/a__b/c-d:V_1.2": "example.org/a__b/c-d:V_1.2",
 		"debian@" + sum: "debian@" + sum, "debian:12@" + sum: "debian:12@" + sum, sum: sum,
 	} {

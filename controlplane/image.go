@@ -77,6 +77,10 @@ func (cp *ControlPlane) checkOwnImage(_ context.Context, old, next *api.Image) e
 // checkOutside refuses references that the cloud gives to root disks, to images of instances and to built apps: those
 // are a project's own.
 func checkOutside(ref string) error {
+	ref, err := compute.NormalizeImage(ref)
+	if err != nil {
+		return err
+	}
 	if strings.HasPrefix(ref, "nuage-") {
 		return api.Errorf(api.Invalid, "cannot use image %q: the cloud made it for its own use; `nuage image list` shows what there is", ref)
 	}
@@ -363,9 +367,6 @@ func (cp *ControlPlane) checkImage(ctx context.Context, project, name string) er
 	})
 	switch {
 	case errors.Is(err, api.NotFound):
-		if err := checkOutside(name); err != nil {
-			return err
-		}
 		_, err := cp.findImage(ctx, name)
 		return err
 	case err != nil:

@@ -25,6 +25,10 @@ func TestImageRefusals(t *testing.T) {
 			_, err := c.Instances.Create(ctx, "default", "j", api.InstanceSpec{Image: image})
 			return err
 		}
+		deploy := func(image string) error {
+			_, err := c.Apps.Create(ctx, "default", "a", api.AppSpec{Image: image})
+			return err
+		}
 		_, changed := c.Images.Update(ctx, "default", "golden", api.ImageSpec{Ref: "nginx:1.28"}, 0)
 		_, fixed := c.Images.Update(ctx, "default", "tiny", api.ImageSpec{Ref: "nginx:1.28"}, 0)
 		for want, got := range map[string]error{
@@ -34,6 +38,8 @@ func TestImageRefusals(t *testing.T) {
 			`cannot create image "c": project "default" has no instance "nobody"`:                                                    create("c", api.ImageSpec{Instance: "nobody"}),
 			`cannot use image "nuage-root/i-1:1": the cloud made it for its own use; ` + "`nuage image list` shows what there is":    create("d", api.ImageSpec{Ref: "nuage-root/i-1:1"}),
 			`cannot use image "nuage-image/img-1:1": the cloud made it for its own use; ` + "`nuage image list` shows what there is": boot("nuage-image/img-1:1"),
+			`cannot use image "nuage-image/img-2:1": the cloud made it for its own use; ` + "`nuage image list` shows what there is": boot("docker.io/nuage-image/img-2:1"),
+			`cannot use image "nuage-app/app-1:r1": the cloud made it for its own use; ` + "`nuage image list` shows what there is":  deploy("index.docker.io/nuage-app/app-1:r1"),
 			`cannot change image "golden": make another one`:                                                                         changed,
 			`cannot change image "tiny": it is part of the cloud`:                                                                    fixed,
 			`cannot delete image "tiny": it is part of the cloud`:                                                                    c.Images.Delete(ctx, "default", "tiny", 0),

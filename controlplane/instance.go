@@ -139,13 +139,16 @@ func imageRef(name string) string {
 	return name
 }
 
-// findImage asks the engine for an image of the catalog or a registry.
+// findImage asks the engine for an image of the catalog or a registry. Invalid: the name is one that the cloud gives itself.
 func (cp *ControlPlane) findImage(ctx context.Context, name string) (compute.Image, error) {
 	engine, ok := cp.Engine.(compute.Images)
 	if !ok {
 		return compute.Image{ID: imageRef(name)}, nil
 	}
 	ref := imageRef(name)
+	if err := checkOutside(ref); err != nil {
+		return compute.Image{}, err
+	}
 	known, listed := images.Lookup(name)
 	ours := strings.HasPrefix(ref, images.LocalPrefix)
 	wait := 20 * time.Second

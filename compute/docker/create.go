@@ -58,7 +58,7 @@ func (e *Engine) present(ctx context.Context, w compute.Workload) (bool, error) 
 // require sees that all the workload refers to is there: an engine would make up missing volumes and notice
 // a missing network or a taken address only at the start.
 func (e *Engine) require(ctx context.Context, w compute.Workload) (image.InspectResponse, error) {
-	img, err := e.cli.ImageInspect(ctx, w.Image)
+	img, err := e.inspectImage(ctx, w.Image)
 	if cerrdefs.IsNotFound(err) {
 		return img, api.Errorf(api.NotFound, "cannot create %q: the engine has no image %q", w.ID, w.Image)
 	}

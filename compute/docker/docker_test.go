@@ -420,3 +420,21 @@ func TestPullWithoutRegistry(t *testing.T) {
 		t.Errorf("it took %v", took)
 	}
 }
+
+// TestImagesByName: the beginning of an id is no name of an image, though an engine takes it for one.
+func TestImagesByName(t *testing.T) {
+	needEngine(t)
+	e := open(t, Options{})
+	img, err := e.Image(t.Context(), tiny, 0)
+	ok(t, err)
+	if same, err := e.Image(t.Context(), img.ID, 0); err != nil || same.ID != img.ID {
+		t.Errorf("its whole id finds %+v, %v", same, err)
+	}
+	part := strings.TrimPrefix(img.ID, "sha256:")[:12]
+	if other, err := e.Image(t.Context(), part, 0); !errors.Is(err, api.NotFound) {
+		t.Errorf("the beginning of its id finds %+v, %v", other, err)
+	}
+	if err := e.Create(t.Context(), compute.Workload{ID: "i", Image: part}); !errors.Is(err, api.NotFound) {
+		t.Errorf("a workload of the beginning of an id: %v", err)
+	}
+}

@@ -18,12 +18,10 @@ import (
 )
 
 // Image looks among the engine's images and, where wait is above zero, asks the registry of the reference. wait
-// bounds how long the registry may take to answer at all; the transfer then takes what it takes.
+// bounds how long the registry may take to answer at all; the transfer then takes what it takes. Only a whole id finds an image by
+// its id.
 func (e *Engine) Image(ctx context.Context, ref string, wait time.Duration) (compute.Image, error) {
-	if _, err := compute.NormalizeImage(ref); err != nil {
-		return compute.Image{}, err
-	}
-	img, err := e.cli.ImageInspect(ctx, ref)
+	img, err := e.inspectImage(ctx, ref)
 	if cerrdefs.IsNotFound(err) {
 		if wait <= 0 || compute.IsImageID(ref) {
 			return compute.Image{}, api.Errorf(api.NotFound, "cannot find image %q: the engine has no such image, and no registry was asked", ref)
@@ -31,12 +29,22 @@ func (e *Engine) Image(ctx context.Context, ref string, wait time.Duration) (com
 		if err := e.pull(ctx, ref, wait); err != nil {
 			return compute.Image{}, err
 		}
-		img, err = e.cli.ImageInspect(ctx, ref)
+		img, err = e.inspectImage(ctx, ref)
 	}
 	if err != nil {
 		return compute.Image{}, failed(err, "find image %q", ref)
 	}
 	return imageOf(img), nil
+}
+
+// inspectImage asks for an image by its full reference: an engine takes a word without a tag for the beginning of an id too,
+// and two letters may well be the beginning of another project's. The error is the client's, or Invalid.
+func (e *Engine) inspectImage(ctx context.Context, ref string) (image.InspectResponse, error) {
+	name, err := compute.NormalizeImage(ref)
+	if err != nil {
+		return image.InspectResponse{}, err
+	}
+	return e.cli.ImageInspect(ctx, name)
 }
 
 func imageOf(img image.InspectResponse) compute.Image {
