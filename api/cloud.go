@@ -38,6 +38,7 @@ type Cloud struct {
 	Ledger         Ledger
 	Comparisons    Comparisons
 	System         System
+	Clock          Clock
 }
 
 // Resource is what every noun within a project offers. T is the noun, S its spec.

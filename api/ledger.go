@@ -225,6 +225,7 @@ type CloudStatus struct {
 	Ready      bool           `json:"ready"`
 	Counts     map[string]int `json:"counts" doc:"by noun"`
 	Spend      string         `json:"spend" doc:"USD in this period so far"`
+	Clock      ClockState     `json:"clock" doc:"the billing clock"`
 	Unhealthy  []Unhealthy    `json:"unhealthy"`
 }
 

@@ -196,7 +196,9 @@ func (l ledger) Bill(ctx context.Context, q api.BillQuery) (api.Bill, error) {
 	if q.Project, err = narrow(actor, q.Project); err != nil {
 		return api.Bill{}, err
 	}
-	return l.cp.bill(q)
+	bill, err := l.cp.bill(q)
+	bill.Note = l.cp.clockNote()
+	return bill, err
 }
 
 func (cp *ControlPlane) bill(q api.BillQuery) (api.Bill, error) {

@@ -265,6 +265,28 @@ func TestMeteringByAFasterClock(t *testing.T) {
 	})
 }
 
+// TestMeteringAfterAnAdvance: what runs is metered as if the time had passed, what ended before is not, though it was heard of late.
+func TestMeteringAfterAnAdvance(t *testing.T) {
+	metering(t, "instance-hours:nano 0-15, instance-hours:nano 2.592025e+06-2.592035e+06 open", func(t *testing.T, s *scene) {
+		i := s.instance(t)
+		time.Sleep(10 * time.Second)
+		must(t, s.stop())
+		time.Sleep(5 * time.Second)
+		s.sim.Faults().Crash(i.ID, 1)
+		time.Sleep(10 * time.Second)
+		s.idle = true
+		next, err := s.setup.start()
+		must(t, err)
+		_, err = next.cloud.Clock.Change(asCustomer(), api.ClockChange{AdvanceSeconds: 30 * 86400})
+		must(t, err)
+		must(t, next.stop())
+		s.idle = false
+		s.plane, err = s.setup.start()
+		must(t, err)
+		time.Sleep(10 * time.Second)
+	})
+}
+
 // TestMeteringIsExact: whatever happens while the loop hears of it, what is metered of a workload is the time it ran, to
 // the millisecond.
 func TestMeteringIsExact(t *testing.T) {

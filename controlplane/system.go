@@ -94,40 +94,21 @@ func (cp *ControlPlane) openClock() error {
 	if cp.clock, err = billing.NewClock(state, cp.Now(), newest); err != nil {
 		return err
 	}
-	return cp.keepClock(cp.clock.State())
+	return cp.keepClock(cp.clock.State(), func(*storage.Tx) error { return nil })
 }
 
-func (cp *ControlPlane) keepClock(s billing.ClockState) error {
+// keepClock stores the clock, and with it what record does.
+func (cp *ControlPlane) keepClock(s billing.ClockState, record func(*storage.Tx) error) error {
 	raw, err := json.Marshal(s)
 	if err != nil {
 		return err
 	}
-	return cp.Store.Update(func(tx *storage.Tx) error { return settingTable.Put(tx, setting{Key: clockKey, Value: raw}) })
-}
-
-// SetClockSpeed lets billing time run n times as fast as real time from now on. What ended before is settled by the
-// clock as it was.
-func (cp *ControlPlane) SetClockSpeed(n int64) error {
-	if cp.clock.State().Speed == n {
-		return nil
-	}
-	w, err := cp.read()
-	if err != nil {
-		return err
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
-	defer cancel()
-	if err := cp.look(ctx, w); err != nil {
-		return err
-	}
-	if err := cp.writeAll(cp.settleRuns(w)); err != nil {
-		return err
-	}
-	s, err := cp.clock.SetSpeed(cp.Now(), n)
-	if err != nil {
-		return err
-	}
-	return cp.keepClock(s)
+	return cp.Store.Update(func(tx *storage.Tx) error {
+		if err := settingTable.Put(tx, setting{Key: clockKey, Value: raw}); err != nil {
+			return err
+		}
+		return record(tx)
+	})
 }
 
 func (s system) Status(ctx context.Context) (api.CloudStatus, error) {
@@ -150,6 +131,7 @@ func (s system) Status(ctx context.Context) (api.CloudStatus, error) {
 	}
 	out.Counts = w.counts(actor.Project)
 	out.Unhealthy = append(out.Unhealthy, w.unhealthy(actor.Project)...)
+	out.Clock = s.cp.clockState()
 	return out, nil
 }
 

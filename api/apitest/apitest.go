@@ -85,6 +85,7 @@ func Run(t *testing.T, open func(*testing.T) Fixture) {
 	t.Run("Activities", s.activities)
 	t.Run("Comparisons", s.comparisons)
 	t.Run("System", s.system)
+	t.Run("Clock", s.clock)
 }
 
 // suite is a fixture with its defaults.

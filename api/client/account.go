@@ -110,6 +110,16 @@ func (l ledger) Prices(ctx context.Context, book string) (api.PriceBook, error) 
 	return ask[api.PriceBook](ctx, l.c, request{method: http.MethodGet, path: path("prices"), query: query})
 }
 
+type clock struct{ c *conn }
+
+func (k clock) Get(ctx context.Context) (api.ClockState, error) {
+	return ask[api.ClockState](ctx, k.c, request{method: http.MethodGet, path: path("clock")})
+}
+
+func (k clock) Change(ctx context.Context, change api.ClockChange) (api.ClockState, error) {
+	return ask[api.ClockState](ctx, k.c, request{method: http.MethodPost, path: path("clock"), in: change})
+}
+
 type comparisons struct{ c *conn }
 
 func (x comparisons) Compare(ctx context.Context, project string, names []string) (api.Comparison, error) {

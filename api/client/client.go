@@ -55,6 +55,7 @@ func New(url, token string, opts ...Option) api.Cloud {
 		Ledger:         ledger{c},
 		Comparisons:    comparisons{c},
 		System:         system{c},
+		Clock:          clock{c},
 	}
 }
 

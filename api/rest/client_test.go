@@ -63,8 +63,10 @@ func TestClientCarriesValues(t *testing.T) {
 		"usage": func(c api.Cloud) (any, error) {
 			return c.Ledger.Usage(ctx, api.UsageQuery{Project: "p", Resource: "r", From: when, To: when, Page: api.Page{After: "9"}})
 		},
-		"prices":  func(c api.Cloud) (any, error) { return c.Ledger.Prices(ctx, "aws") },
-		"compare": func(c api.Cloud) (any, error) { return c.Comparisons.Compare(ctx, "p", []string{"a,b", "app/c"}) },
+		"clock":        func(c api.Cloud) (any, error) { return c.Clock.Get(ctx) },
+		"change-clock": func(c api.Cloud) (any, error) { return c.Clock.Change(ctx, api.ClockChange{Speed: 5}) },
+		"prices":       func(c api.Cloud) (any, error) { return c.Ledger.Prices(ctx, "aws") },
+		"compare":      func(c api.Cloud) (any, error) { return c.Comparisons.Compare(ctx, "p", []string{"a,b", "app/c"}) },
 		"measure": func(c api.Cloud) (any, error) {
 			return nil, c.Comparisons.Measure(ctx, "p", api.Measurement{Subject: "a", Name: "recovery", Value: "1"})
 		},

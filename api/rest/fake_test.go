@@ -56,6 +56,7 @@ func fakeCloud() api.Cloud {
 		Streams:     fakeStreams{},
 		Activities:  fakeActivities{},
 		Ledger:      fakeLedger{},
+		Clock:       fakeClock{},
 		Comparisons: fakeComparisons{},
 		System:      fakeSystem{},
 	}
@@ -410,6 +411,14 @@ type fakeComparisons struct{}
 
 func (fakeComparisons) Compare(_ context.Context, _ string, names []string) (c api.Comparison, err error) {
 	for _, n := range names {
+type fakeClock struct{}
+
+func (fakeClock) Get(context.Context) (api.ClockState, error) { return api.ClockState{Speed: 7}, nil }
+
+func (fakeClock) Change(_ context.Context, c api.ClockChange) (api.ClockState, error) {
+	return api.ClockState{Speed: c.Speed, AheadSeconds: c.AdvanceSeconds}, nil
+}
+
 		c.Subjects = append(c.Subjects, api.Subject{Name: n})
 	}
 	return c, nil

@@ -13,6 +13,8 @@ func (f *face) ledgerRoutes() []route {
 		{get, "/v1/usage", anyToken, "bill", "list-usage", "List metered quantities, oldest first", handle(f.usage)},
 		{get, "/v1/bill", anyToken, "bill", "get-bill", "Show the bill of a period", handle(f.bill)},
 		{get, "/v1/prices", anyToken, "bill", "get-prices", "Show a price book", handle(f.prices)},
+		{get, "/v1/clock", anyToken, "bill", "get-clock", "Show the billing clock", handle(f.clock)},
+		{post, "/v1/clock", accountToken, "bill", "change-clock", "Set the billing clock's speed, or put it forward", handle(f.changeClock, example(api.ClockChange{AdvanceSeconds: 30 * 86400}))},
 		{get, "/v1/activities", anyToken, "activities", "list-activities", "List who did what, oldest first", handle(f.activities)},
 	}
 }
@@ -62,6 +64,18 @@ func (f *face) bill(ctx context.Context, in *billInput) (*body[api.Bill], error)
 
 func (f *face) prices(ctx context.Context, in *pricesInput) (*body[api.PriceBook], error) {
 	return one(f.Cloud.Ledger.Prices(ctx, in.Book))
+}
+
+func (f *face) clock(ctx context.Context, _ *nothing) (*body[api.ClockState], error) {
+	return one(f.Cloud.Clock.Get(ctx))
+}
+
+type clockInput struct {
+	Body api.ClockChange
+}
+
+func (f *face) changeClock(ctx context.Context, in *clockInput) (*body[api.ClockState], error) {
+	return one(f.Cloud.Clock.Change(ctx, in.Body))
 }
 
 func (f *face) activities(ctx context.Context, in *activitiesInput) (*body[api.List[api.Activity]], error) {

@@ -36,6 +36,9 @@ func (c *cli) printStatus(s api.CloudStatus, project string) error {
 	rows := [][]string{{"engine", engineText(s)}, {"api", "http://" + s.API}}
 	rows = append(append(rows, c.edgeRows(s)...), [][]string{{"ready", yesNo(s.Ready)}, {"up", c.age(s.StartedAt)}, {"version", s.Version}, {"cloud", s.CloudID}, {"project", project},
 		{"things", countsText(s.Counts)}, {"spend", amount(s.Spend, 6) + " this month"}}...)
+	if s.Clock.Speed > 1 || s.Clock.AheadSeconds > 0 {
+		rows = append(rows, []string{"billing clock", timeText(s.Clock.Now) + ", " + clockText(s.Clock)})
+	}
 	if s.EngineNote != "" {
 		rows = slices.Insert(rows, 1, []string{"", s.EngineNote})
 	}

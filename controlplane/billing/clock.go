@@ -11,16 +11,25 @@ import (
 const MaxSpeed = 1_000_000
 
 // ClockState is the billing clock as it is stored: at AnchorReal it was AnchorBilling, and since then it has gone
-// Speed times as fast as real time.
+// Speed times as fast as real time. Before is how it went until then, so that what is heard of late, as the end of a run, gets the
+// billing time at which it was; as far back as keptChanges, and AnchorBilling before that.
 type ClockState struct {
-	AnchorReal    time.Time `json:"anchorReal"`
-	AnchorBilling time.Time `json:"anchorBilling"`
-	Speed         int64     `json:"speed"`
+	AnchorReal    time.Time   `json:"anchorReal"`
+	AnchorBilling time.Time   `json:"anchorBilling"`
+	Speed         int64       `json:"speed"`
+	Before        *ClockState `json:"before,omitempty"`
 }
 
-// At is the billing time at a real time: whole milliseconds, UTC, AnchorBilling before AnchorReal, and never after the year 9999.
+// keptChanges is how many changes of the clock are remembered.
+const keptChanges = 16
+
+// At is the billing time at a real time: whole milliseconds, UTC, and never after the year 9999.
 func (s ClockState) At(real time.Time) time.Time {
-	ms := max(0, real.UnixMilli()-s.AnchorReal.UnixMilli())
+	ms := real.UnixMilli() - s.AnchorReal.UnixMilli()
+	if ms < 0 && s.Before != nil {
+		return s.Before.At(real)
+	}
+	ms = max(0, ms)
 	start, last := s.AnchorBilling.UnixMilli(), lastTime().UnixMilli()
 	speed := max(1, s.Speed)
 	if ms > (last-start)/speed {
@@ -103,8 +112,24 @@ func (c *Clock) Advance(real time.Time, d time.Duration) (ClockState, error) {
 }
 
 func (c *Clock) anchor(real, billing time.Time, speed int64) ClockState {
-	c.state = ClockState{AnchorReal: time.UnixMilli(real.UnixMilli()).UTC(), AnchorBilling: billing, Speed: speed}
+	before, at := c.state, time.UnixMilli(real.UnixMilli()).UTC()
+	c.state = ClockState{AnchorReal: at, AnchorBilling: billing, Speed: speed, Before: before.Before}
+	if before.AnchorReal.Before(at) {
+		c.state.Before = before.newest(keptChanges)
+	}
 	return c.state
+}
+
+// newest is a copy of the state with so many changes at most.
+func (s ClockState) newest(n int) *ClockState {
+	if s.Before != nil {
+		if n > 1 {
+			s.Before = s.Before.newest(n - 1)
+		} else {
+			s.Before = nil
+		}
+	}
+	return &s
 }
 
 func checkSpeed(n int64) error {

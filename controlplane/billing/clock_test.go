@@ -180,3 +180,42 @@ func TestMonthAndQuery(t *testing.T) {
 		}
 	}
 }
+
+// What is heard of late gets the billing time at which it was, also after several changes; the oldest are forgotten.
+func TestClockRemembersHowItWent(t *testing.T) {
+	c, err := NewClock(ClockState{}, noon(), time.Time{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	change := func(after time.Duration, speed int64, by time.Duration) {
+		if speed > 0 {
+			_, err = c.SetSpeed(noon().Add(after), speed)
+		} else {
+			_, err = c.Advance(noon().Add(after), by)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	change(10*time.Second, 100, 0)
+	change(20*time.Second, 0, 24*time.Hour)
+	s := c.State()
+	for after, want := range map[time.Duration]time.Duration{
+		5 * time.Second: 5 * time.Second, 15 * time.Second: 510 * time.Second, 20*time.Second - time.Millisecond: 1010*time.Second - 100*time.Millisecond,
+		20 * time.Second: 1010*time.Second + 24*time.Hour, 21 * time.Second: 1110*time.Second + 24*time.Hour,
+	} {
+		if got := s.At(noon().Add(after)).Sub(noon()); got != want {
+			t.Errorf("%s after noon the clock shows %s after it, want %s", after, got, want)
+		}
+	}
+	for i := range 100 {
+		change(time.Duration(30+i)*time.Second, int64(i%2)+1, 0)
+	}
+	depth := 0
+	for s := c.State(); s.Before != nil; s = *s.Before {
+		depth++
+	}
+	if depth != keptChanges {
+		t.Errorf("it remembers %d changes, want %d", depth, keptChanges)
+	}
+}
