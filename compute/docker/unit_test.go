@@ -191,12 +191,3 @@ func TestStatsOf(t *testing.T) {
 		t.Errorf("memory with cgroup v2 is %d", got)
 	}
 }
-
-func TestDiskUsage(t *testing.T) {
-	if _, ok := diskUsage(t.TempDir() + "/none"); ok {
-		t.Error("a directory that is not there was measured")
-	}
-	if n, ok := diskUsage("testdata"); !ok || n < 512 {
-		t.Errorf("testdata takes %d bytes, %v", n, ok)
-	}
-}

@@ -99,7 +99,7 @@ func (e *Engine) VolumeBytes(ctx context.Context, id string) (int64, error) {
 		return 0, failed(err, "measure volume %q", id)
 	}
 	if e.local() {
-		if n, ok := diskUsage(v.Mountpoint); ok {
+		if n, ok := diskUsage(ctx, v.Mountpoint); ok {
 			return n, nil
 		}
 	}
