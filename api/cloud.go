@@ -36,9 +36,9 @@ type Cloud struct {
 	Streams        Streams
 	Activities     Activities
 	Ledger         Ledger
+	Clock          Clock
 	Comparisons    Comparisons
 	System         System
-	Clock          Clock
 }
 
 // Resource is what every noun within a project offers. T is the noun, S its spec.

@@ -54,34 +54,32 @@ type Options struct {
 // ControlPlane is one running cloud.
 type ControlPlane struct {
 	Options
-	log          *slog.Logger
-	started      time.Time
-	clock        *billing.Clock
-	invoker      *functions.Invoker
-	guests       *guests
-	health       *health
-	samples      *samples
-	balancers    *balancers
-	identity     *identity.Service
-	doors        *doors
-	authority    *ingress.Authority // of the edge; nil: it speaks plain HTTP
-	loop         *loop
-	events       *eventHub
-	eventMetrics *eventMetrics
-	changes      *broadcast
-	metrics      *metrics
-	networks     *set      // ids of networks that are there
-	used         *usage    // of volumes
-	measureDue   time.Time // of the loop alone: when volumes are to be measured again
-	helpers      *set      // one-off containers in use
-	buildLogs    *buildLogs
-	inService    *inService
-	tally        *tally
-	readings     atomic.Uint64        // of the store in one picture
-	houseDue     time.Time            // of the loop alone: when housekeeping is due
-	drawn        time.Time            // of the loop alone: when chance last decided about spot instances
-	unused       map[string]time.Time // of housekeeping alone: code that nothing refers to, and since when
-	undo         []func()
+	log        *slog.Logger
+	started    time.Time
+	clock      *billing.Clock
+	invoker    *functions.Invoker
+	guests     *guests
+	health     *health
+	samples    *samples
+	balancers  *balancers
+	identity   *identity.Service
+	doors      *doors
+	authority  *ingress.Authority // of the edge; nil: it speaks plain HTTP
+	loop       *loop
+	changes    *broadcast
+	metrics    *metrics
+	networks   *set      // ids of networks that are there
+	used       *usage    // of volumes
+	measureDue time.Time // of the loop alone: when volumes are to be measured again
+	helpers    *set      // one-off containers in use
+	buildLogs  *buildLogs
+	inService  *inService
+	tally      *tally
+	readings   atomic.Uint64        // of the store in one picture
+	houseDue   time.Time            // of the loop alone: when housekeeping is due
+	drawn      time.Time            // of the loop alone: when chance last decided about spot instances
+	unused     map[string]time.Time // of housekeeping alone: code that nothing refers to, and since when
+	undo       []func()
 }
 
 // New opens the control plane over its parts: the first project and token are made where the store is new, and
@@ -153,8 +151,8 @@ func (cp *ControlPlane) Cloud() api.Cloud {
 		Instances: instances{cp.instances()}, LoadBalancers: loadBalancers{cp.loadBalancers()},
 		InstanceGroups: instanceGroups{cp.instanceGroups()}, Apps: apps{cp.apps()}, Databases: databases{cp.databases()}, Backups: cp.backups(),
 		AuthPools: authPools{cp.authPools()}, PoolUsers: poolUsers{cp},
-		Functions: functionVerbs{cp.functions()}, Triggers: cp.triggers(), Queues: queues{cp.queues()}, Messages: messages{cp}, Sources: sources{cp}, Streams: streams{cp},
-		Activities: activities{cp}, Ledger: ledger{cp}, Clock: billingClock{cp}, Comparisons: comparisons{cp}, System: system{cp},
+		Functions: functionVerbs{cp.functions()}, Triggers: cp.triggers(), Sources: sources{cp}, Streams: streams{cp},
+		Activities: activities{cp}, Ledger: ledger{cp}, Comparisons: comparisons{cp}, System: system{cp},
 	}
 }
 

@@ -125,13 +125,13 @@ func (s system) Status(ctx context.Context) (api.CloudStatus, error) {
 		return out, err
 	}
 	out.Spend = bill.Total
+	out.Clock = s.cp.clockState()
 	w, err := s.cp.read()
 	if err != nil {
 		return out, err
 	}
 	out.Counts = w.counts(actor.Project)
 	out.Unhealthy = append(out.Unhealthy, w.unhealthy(actor.Project)...)
-	out.Clock = s.cp.clockState()
 	return out, nil
 }
 

@@ -82,10 +82,10 @@ func Run(t *testing.T, open func(*testing.T) Fixture) {
 	t.Run("Invocations", s.invocations)
 	t.Run("Streams", s.streams)
 	t.Run("Ledger", s.ledger)
+	t.Run("Clock", s.clock)
 	t.Run("Activities", s.activities)
 	t.Run("Comparisons", s.comparisons)
 	t.Run("System", s.system)
-	t.Run("Clock", s.clock)
 }
 
 // suite is a fixture with its defaults.

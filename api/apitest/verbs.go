@@ -357,6 +357,20 @@ func (s *suite) streams(t *testing.T) {
 	must(t, "close the log", console.Close())
 }
 
+func (s *suite) clock(t *testing.T) {
+	before, err := s.Cloud.Clock.Get(s.Context)
+	must(t, "clock", err)
+	after, err := s.Cloud.Clock.Change(s.Context, api.ClockChange{AdvanceSeconds: 3600})
+	must(t, "advance the clock", err)
+	if passed := after.Now.Sub(before.Now); passed < time.Hour || before.Speed < 1 {
+		t.Errorf("the clock went from %+v to %+v", before, after)
+	}
+	for _, c := range []api.ClockChange{{}, {Speed: 2, AdvanceSeconds: 1}} {
+		_, err = s.Cloud.Clock.Change(s.Context, c)
+		wants(t, "a change of both or neither", err, api.Invalid)
+	}
+}
+
 func (s *suite) ledger(t *testing.T) {
 	project := s.project(t)
 	s.deploy(t, project, "echo", Echo())
@@ -376,20 +390,6 @@ func (s *suite) ledger(t *testing.T) {
 		s.adds(t, api.BillQuery{By: by})
 		s.adds(t, api.BillQuery{By: by, Project: project})
 	}
-func (s *suite) clock(t *testing.T) {
-	before, err := s.Cloud.Clock.Get(s.Context)
-	must(t, "clock", err)
-	after, err := s.Cloud.Clock.Change(s.Context, api.ClockChange{AdvanceSeconds: 3600})
-	must(t, "advance the clock", err)
-	if passed := after.Now.Sub(before.Now); passed < time.Hour || before.Speed < 1 {
-		t.Errorf("the clock went from %+v to %+v", before, after)
-	}
-	for _, c := range []api.ClockChange{{}, {Speed: 2, AdvanceSeconds: 1}} {
-		_, err = s.Cloud.Clock.Change(s.Context, c)
-		wants(t, "a change of both or neither", err, api.Invalid)
-	}
-}
-
 	now := time.Now()
 	for why, q := range map[string]api.BillQuery{
 		"an unknown sum": {By: "mood"}, "an unknown book": {Book: "nobody"}, "an end before the start": {From: now, To: now.Add(-time.Hour)},

@@ -53,9 +53,9 @@ func New(url, token string, opts ...Option) api.Cloud {
 		Streams:        streams{c},
 		Activities:     activities{c},
 		Ledger:         ledger{c},
+		Clock:          clock{c},
 		Comparisons:    comparisons{c},
 		System:         system{c},
-		Clock:          clock{c},
 	}
 }
 

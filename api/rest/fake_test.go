@@ -407,10 +407,6 @@ func (fakeLedger) Prices(_ context.Context, book string) (api.PriceBook, error) 
 	return api.PriceBook{Name: book}, nil
 }
 
-type fakeComparisons struct{}
-
-func (fakeComparisons) Compare(_ context.Context, _ string, names []string) (c api.Comparison, err error) {
-	for _, n := range names {
 type fakeClock struct{}
 
 func (fakeClock) Get(context.Context) (api.ClockState, error) { return api.ClockState{Speed: 7}, nil }
@@ -419,6 +415,10 @@ func (fakeClock) Change(_ context.Context, c api.ClockChange) (api.ClockState, e
 	return api.ClockState{Speed: c.Speed, AheadSeconds: c.AdvanceSeconds}, nil
 }
 
+type fakeComparisons struct{}
+
+func (fakeComparisons) Compare(_ context.Context, _ string, names []string) (c api.Comparison, err error) {
+	for _, n := range names {
 		c.Subjects = append(c.Subjects, api.Subject{Name: n})
 	}
 	return c, nil
