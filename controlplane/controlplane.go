@@ -152,7 +152,7 @@ func (cp *ControlPlane) Cloud() api.Cloud {
 		InstanceGroups: instanceGroups{cp.instanceGroups()}, Apps: apps{cp.apps()}, Databases: databases{cp.databases()}, Backups: cp.backups(),
 		AuthPools: authPools{cp.authPools()}, PoolUsers: poolUsers{cp},
 		Functions: functionVerbs{cp.functions()}, Triggers: cp.triggers(), Sources: sources{cp}, Streams: streams{cp},
-		Activities: activities{cp}, Ledger: ledger{cp}, Comparisons: comparisons{cp}, System: system{cp},
+		Activities: activities{cp}, Ledger: ledger{cp}, Clock: billingClock{cp}, Comparisons: comparisons{cp}, System: system{cp},
 	}
 }
 
