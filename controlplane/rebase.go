@@ -166,24 +166,23 @@ func (cp *ControlPlane) rebased(w *world, l compute.Workload, was track, why str
 }
 
 // oldCommits names the images of an instance's root disk that nothing is made from any more: all but the present one
-// once its container is there as wanted, all when it is deleted.
+// once its container is there, also those of tries in vain to take it away; all when it is deleted.
 func (w *world) oldCommits(i api.Instance) []string {
 	m := w.machines[i.ID]
-	o, there := w.observed[i.ID]
+	_, there := w.observed[i.ID]
 	if i.DeletedAt != nil {
 		if there {
 			return nil
 		}
 		return m.Commits
 	}
-	plan := w.planInstance(i)
-	if !there || len(plan) != 1 || remounts(plan[0], o) {
+	if !there || len(w.planInstance(i)) != 1 {
 		return nil
 	}
 	return slices.DeleteFunc(slices.Clone(m.Commits), func(tag string) bool { return tag == m.Image })
 }
 
-// sweepCommits removes superseded images of root disks.
+// sweepCommits removes superseded images of root disks, but not while a step of their machine is under way.
 func (cp *ControlPlane) sweepCommits(ctx context.Context, w *world) {
 	for _, i := range w.instances {
 		if old := w.oldCommits(i); len(old) > 0 && !cp.loop.busy(i.ID) {
@@ -192,7 +191,14 @@ func (cp *ControlPlane) sweepCommits(ctx context.Context, w *world) {
 	}
 }
 
+// dropCommits removes images of a root disk, but not the one it is made from by now: a rebase may have ended after the pass
+// that chose them had read the store.
 func (cp *ControlPlane) dropCommits(ctx context.Context, instance string, tags []string) error {
+	used, err := cp.rootOf(instance)
+	if err != nil {
+		return err
+	}
+	tags = slices.DeleteFunc(slices.Clone(tags), func(tag string) bool { return tag == used })
 	if engine, ok := cp.Engine.(compute.Images); ok {
 		for _, tag := range tags {
 			if err := engine.RemoveImage(ctx, tag); err != nil {
@@ -208,4 +214,18 @@ func (cp *ControlPlane) dropCommits(ctx context.Context, instance string, tags [
 		m.Commits = slices.DeleteFunc(m.Commits, func(tag string) bool { return slices.Contains(tags, tag) })
 		return machineTable.Put(tx, m)
 	})
+}
+
+// rootOf is the image that an instance is made from next, "" where it was never rebased or is on its way out.
+func (cp *ControlPlane) rootOf(instance string) (tag string, err error) {
+	err = cp.Store.View(func(tx *storage.Tx) error {
+		i, err := instanceTable.Get(tx, instance)
+		if err != nil || i.DeletedAt != nil {
+			return ignoreGone(err)
+		}
+		m, err := machineTable.Get(tx, instance)
+		tag = m.Image
+		return ignoreGone(err)
+	})
+	return tag, err
 }

@@ -242,6 +242,32 @@ func TestKilledAnywhereInARebase(t *testing.T) {
 	}
 }
 
+// TestCommitsOfARebase: tries in vain do not pile up images, and the image a machine is made from is not taken away by a pass
+// that has read the store before it was.
+func TestCommitsOfARebase(t *testing.T) {
+	watched(t, func(t *testing.T, s *scene, h *historian) {
+		s.disk(t, "data")
+		i := s.make(t, api.InstanceSpec{Type: "nano"})
+		s.within(t, simulated)
+		const tries = 8
+		for range tries {
+			s.sim.Faults().Fail("remove", api.Errorf(api.Conflict, "cannot: a test says so"))
+		}
+		s.attach(t, "data")
+		time.Sleep(30 * time.Second)
+		if len(h.saved) > 2 {
+			t.Errorf("after some of %d tries there are the images %v", tries, h.saved)
+		}
+		time.Sleep(5 * time.Minute)
+		must(t, converged(s))
+		tag := s.only(t).Image
+		must(t, s.dropCommits(t.Context(), i.ID, []string{tag}))
+		if _, there := h.saved[tag]; !there {
+			t.Error("the image of its root disk is gone")
+		}
+	})
+}
+
 // TestVolumesChangePlaces: two machines that swap their volumes do not wait for each other for ever.
 func TestVolumesChangePlaces(t *testing.T) {
 	watched(t, func(t *testing.T, s *scene, _ *historian) {
