@@ -93,8 +93,9 @@ type Workload struct {
 	Guest      GuestMode         `json:",omitzero"`
 	StopSignal string            `json:",omitzero"`
 
-	Limits  Limits `json:",omitzero"` // live: changed in place
-	Running bool   `json:",omitzero"` // live: on or off
+	Limits  Limits   `json:",omitzero"`  // live: changed in place
+	Running bool     `json:",omitzero"`  // live: on or off
+	Joined  []string `json:",omitempty"` // live: ids of further networks, in order; there it has any address, and Aliases as names
 }
 
 // GuestMode says whether and how nuage's guest is PID 1 of the workload.
@@ -142,7 +143,8 @@ type Observed struct {
 	Address    string
 	Endpoints  map[int]Endpoint // by container port: where a program on the laptop dials; only while running
 	Limits     Limits
-	Mounts     []Mount // volumes of this cloud that it was made with, by path
+	Mounts     []Mount  // volumes of this cloud that it was made with, by path
+	Joined     []string // ids of further networks that it is in, in order
 }
 
 // Endpoint is a host and port.
@@ -184,8 +186,19 @@ type Network struct {
 // Networks makes networks.
 type Networks interface {
 	EnsureNetwork(ctx context.Context, n Network) error // Conflict: the range is in use, or it exists with another one
-	RemoveNetwork(ctx context.Context, id string) error // an absent one is fine. Conflict: a workload is in it, stopped or not
+	RemoveNetwork(ctx context.Context, id string) error // an absent one is fine. Conflict: a workload is in it, stopped or not, or has joined it
 	ListNetworks(ctx context.Context) ([]Network, error)
+}
+
+// Joiner puts workloads into further networks beside their own, while they run. Connections that are open stay, and the way out
+// is that of its own network as long as that one's id comes first in the order of text.
+type Joiner interface {
+	// Join puts a workload, running or not, into a network under the names given; one that is in it is left as it is.
+	// NotFound: the workload or the network.
+	Join(ctx context.Context, id, network string, aliases []string) error
+	// Leave takes it out of one that it has joined. One that is not in it, or not there, or a network that is gone, is fine.
+	// Conflict: it was made in that network.
+	Leave(ctx context.Context, id, network string) error
 }
 
 // Volume is a named disk.

@@ -4,40 +4,87 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"net/netip"
-	"slices"
 	"strconv"
 
 	"nuage/api"
 	"nuage/storage"
 )
 
-// Ranges of projects are /20 networks out of 10.128.0.0/9. A cloud begins at a place of its own, so that clouds that
-// share an engine seldom meet; where they do, the engine says so and the loop takes the next one.
+// Ranges of projects are /20 networks out of 10.128.0.0/9, and those of apps /22 networks from the other half of that round. A cloud
+// begins at a place of its own, so that clouds that share an engine seldom meet; where they do, the engine says so and the loop takes the next one.
 const (
-	rangeBits  = 20
-	rangeCount = 1 << (rangeBits - 9)
+	rangeBits    = 20
+	appRangeBits = 22 // a bridge has 1,024 ports at most
+	slotCount    = 1 << (appRangeBits - 9)
+	rangeSlots   = 1 << (appRangeBits - rangeBits) // in the range of a project
 )
 
-func rangeAt(i uint32) netip.Prefix {
+// slotAt is a part of the cloud's range as large as an app's.
+func slotAt(i uint32) netip.Addr {
 	var b [4]byte
-	binary.BigEndian.PutUint32(b[:], 0x0a800000+(i%rangeCount)<<(32-rangeBits))
-	return netip.PrefixFrom(netip.AddrFrom4(b), rangeBits)
+	binary.BigEndian.PutUint32(b[:], 0x0a800000+(i%slotCount)<<(32-appRangeBits))
+	return netip.AddrFrom4(b)
 }
 
-// freeRange returns a range that no project has; after, where not "", is one that turned out to be in use elsewhere.
+// slotOf is the number of the first part in a range.
+func slotOf(p netip.Prefix) uint32 {
+	b := p.Addr().As4()
+	return (binary.BigEndian.Uint32(b[:]) - 0x0a800000) >> (32 - appRangeBits)
+}
+
+// slotsUsed are the parts of the cloud's range that projects and apps have; also is a range that turned out to be in use elsewhere.
+func slotsUsed(tx *storage.Tx, also string) (map[uint32]bool, error) {
+	used := map[uint32]bool{}
+	use := func(cidr string) {
+		if p, err := netip.ParsePrefix(cidr); err == nil && cloudRange().Contains(p.Addr()) {
+			for i := range uint32(1) << max(0, appRangeBits-p.Bits()) {
+				used[slotOf(p)+i] = true
+			}
+		}
+	}
+	use(also)
+	err := projectTable.Each(tx, "", func(p api.Project) error { use(p.Status.CIDR); return nil })
+	if err != nil {
+		return used, err
+	}
+	return used, appNetworkTable.Each(tx, "", func(n appNetwork) error { use(n.CIDR); return nil })
+}
+
+// freeRange returns a range for a project that nobody has; after, where not "", is one that turned out to be in use elsewhere.
 func (cp *ControlPlane) freeRange(tx *storage.Tx, after string) (string, error) {
-	used := []string{after}
-	err := projectTable.Each(tx, "", func(p api.Project) error { used = append(used, p.Status.CIDR); return nil })
+	used, err := slotsUsed(tx, after)
 	if err != nil {
 		return "", err
 	}
-	start := cp.rangeStart(after)
-	for i := range uint32(rangeCount) {
-		if free := rangeAt(start + i); !slices.ContainsFunc(used, func(cidr string) bool { return overlaps(free, cidr) }) {
-			return free.String(), nil
+	start := cp.rangeStart(after, rangeBits) * rangeSlots
+	for i := uint32(0); i < slotCount; i += rangeSlots {
+		first, free := (start+i)%slotCount, true
+		for n := range uint32(rangeSlots) {
+			free = free && !used[first+n]
+		}
+		if free {
+			return netip.PrefixFrom(slotAt(first), rangeBits).String(), nil
 		}
 	}
-	return "", api.Errorf(api.Exhausted, "cannot create a project: all %d network ranges are in use", rangeCount)
+	return "", api.Errorf(api.Exhausted, "cannot create a project: all %d network ranges of the cloud are in use; delete a project or apps", slotCount/rangeSlots)
+}
+
+// freeAppRange returns a range for the network of an app; after is as for freeRange.
+func (cp *ControlPlane) freeAppRange(tx *storage.Tx, after string) (string, error) {
+	used, err := slotsUsed(tx, after)
+	if err != nil {
+		return "", err
+	}
+	start := cp.rangeStart(after, appRangeBits)
+	if after == "" {
+		start = start*rangeSlots + slotCount/2
+	}
+	for i := range uint32(slotCount) {
+		if n := (start + i) % slotCount; !used[n] {
+			return netip.PrefixFrom(slotAt(n), appRangeBits).String(), nil
+		}
+	}
+	return "", api.Errorf(api.Exhausted, "cannot create an app: its network needs one of the cloud's %d ranges, and projects (%d each) and apps have all; delete an app", slotCount, rangeSlots)
 }
 
 // overlaps tells that a range shares addresses with another, given as text; what is no range shares none.
@@ -46,17 +93,17 @@ func overlaps(p netip.Prefix, cidr string) bool {
 	return err == nil && p.Overlaps(other)
 }
 
-func (cp *ControlPlane) rangeStart(after string) uint32 {
+// rangeStart is where to look for a free range of that length first: behind one, or at the cloud's own place.
+func (cp *ControlPlane) rangeStart(after string, bits int) uint32 {
 	if p, err := netip.ParsePrefix(after); err == nil {
-		b := p.Addr().As4()
-		return (binary.BigEndian.Uint32(b[:])-0x0a800000)>>(32-rangeBits) + 1
+		return slotOf(p)>>(appRangeBits-bits) + 1
 	}
 	id := cp.Store.CloudID()
 	raw, err := hex.DecodeString(id[max(0, len(id)-8):])
 	if err != nil || len(raw) < 4 {
 		return 0
 	}
-	return binary.BigEndian.Uint32(raw)
+	return binary.BigEndian.Uint32(raw) % (slotCount / rangeSlots)
 }
 
 // hostAddress is address number n of a range. The engine has number 1 as the gateway.

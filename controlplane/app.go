@@ -132,6 +132,7 @@ func (cp *ControlPlane) admitSettings(tx *storage.Tx, old, next *api.App) error 
 	if old == nil {
 		next.Status.Replicas = []api.Replica{}
 		next.Status.URL = cp.url(next.Name, next.Project, "app")
+		return cp.addAppNetwork(tx, next)
 	}
 	return nil
 }
@@ -306,6 +307,12 @@ func rollbackTarget(tx *storage.Tx, a api.App, to int) (release, error) {
 // replicaID names a replica: the app, the release, the number.
 func replicaID(app string, release, n int) string { return fmt.Sprintf("%s-r%d-%d", app, release, n) }
 
+// replicaNumbers reads the release and the number out of a replica's id; ok is false where it is none of the app's.
+func replicaNumbers(id, app string) (release, n int, ok bool) {
+	_, err := fmt.Sscanf(strings.TrimPrefix(id, app), "-r%d-%d", &release, &n)
+	return release, n, err == nil && strings.HasPrefix(id, app)
+}
+
 // planApp returns the replicas of the releases that serve, of the one being deployed, and of those being drained.
 func (w *world) planApp(a api.App) []compute.Workload {
 	if a.DeletedAt != nil || w.damaged[a.ID] {
@@ -336,7 +343,7 @@ func (w *world) replica(a api.App, r release, n int) compute.Workload {
 	size, _ := api.SizeOf(r.Spec.Size) // checked when the release was made
 	return compute.Workload{
 		ID: replicaID(a.ID, r.Number, n), Owner: a.ID, Kind: compute.KindApp, Project: a.Project, Name: a.Name, Generation: a.Generation,
-		Image: r.Image, Env: w.appEnv(a, r), Hosts: w.authHosts(a, r.Spec.Auth), Hostname: fmt.Sprintf("%s-%d", a.Name, n), Network: w.network(a.Project), Ports: []int{r.Spec.Port},
+		Image: r.Image, Env: w.appEnv(a, r), Hosts: w.authHosts(a, r.Spec.Auth), Hostname: fmt.Sprintf("%s-%d", a.Name, n), Network: appNetworkID(a.ID), Ports: []int{r.Spec.Port},
 		Limits: compute.Limits{MilliCPU: size.MilliCPU, MemoryBytes: size.MemoryBytes, Pids: 512}, Running: true,
 	}
 }
@@ -419,10 +426,7 @@ func (w *world) deployPhase(a api.App, target release) (api.Phase, string) {
 func (w *world) replicaStatus(a api.App) []api.Replica {
 	out := []api.Replica{}
 	for _, wl := range w.planApp(a) {
-		var number, n int
-		if _, err := fmt.Sscanf(strings.TrimPrefix(wl.ID, a.ID), "-r%d-%d", &number, &n); err != nil {
-			continue
-		}
+		number, _, _ := replicaNumbers(wl.ID, a.ID)
 		r := api.Replica{ID: wl.ID, Release: number}
 		r.Phase, r.Reason = w.replicaPhase(wl)
 		out = append(out, r)
@@ -437,6 +441,8 @@ func (w *world) replicaPhase(wl compute.Workload) (api.Phase, string) {
 	switch {
 	case troubled:
 		return api.Pending, trouble.reason()
+	case !there && w.awaitsDatabase(wl):
+		return api.Pending, "waiting for the server of its database to be in its network"
 	case !there:
 		return api.Pending, w.making(wl.Network, "making the container")
 	case w.leaving[wl.ID]:

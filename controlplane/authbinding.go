@@ -136,13 +136,13 @@ func (w *world) authEnv(a api.App, auth api.AppAuth) map[string]string {
 }
 
 // authHosts has the name of the pools lead to the edge from inside a container: it listens on the gateway of the
-// project's network, or where the laptop has no such address, on the laptop as the engine calls it.
+// app's network, or where the laptop has no such address, on the laptop as the engine calls it.
 func (w *world) authHosts(a api.App, auth api.AppAuth) map[string]string {
 	switch {
 	case auth.Pool == "":
 		return nil
 	case w.routes:
-		return map[string]string{authHost: hostAddress(w.projects[a.Project].Status.CIDR, 1)}
+		return map[string]string{authHost: hostAddress(w.appNetworks[a.ID].CIDR, 1)}
 	}
 	return map[string]string{authHost: "host-gateway"}
 }

@@ -251,7 +251,7 @@ func (w *world) planDatabase(d api.Database) []compute.Workload {
 		Network: w.network(d.Project), Address: hostAddress(w.projects[d.Project].Status.CIDR, s.Host), Ports: []int{engine.port},
 		Mounts:  []compute.Mount{{Volume: s.Volume, Path: engine.data}},
 		Limits:  compute.Limits{MilliCPU: size.MilliCPU, MemoryBytes: size.MemoryBytes, Pids: 512},
-		Running: true,
+		Running: true, Joined: w.joined(d),
 	}}
 }
 

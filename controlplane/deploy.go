@@ -205,7 +205,7 @@ func (cp *ControlPlane) emptied(ctx context.Context, id string, since time.Time)
 	return nil
 }
 
-// removeApp removes the images that were built for an app whose replicas are gone, and forgets it.
+// removeApp removes the images that were built for an app whose replicas are gone, and its network, and forgets it.
 func (cp *ControlPlane) removeApp(ctx context.Context, w *world, a api.App) error {
 	if engine, ok := cp.Engine.(compute.Images); ok {
 		for _, r := range w.by.releases[a.ID] {
@@ -216,6 +216,9 @@ func (cp *ControlPlane) removeApp(ctx context.Context, w *world, a api.App) erro
 				return err
 			}
 		}
+	}
+	if err := cp.dropNetwork(ctx, appNetworkID(a.ID)); err != nil {
+		return err
 	}
 	return cp.dropApp(w, a)
 }

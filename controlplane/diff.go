@@ -1,6 +1,7 @@
 package controlplane
 
 import (
+	"slices"
 	"time"
 
 	"nuage/compute"
@@ -17,6 +18,7 @@ const (
 	remove  verb = "remove"
 	replace verb = "replace" // remove, and the next pass creates
 	update  verb = "update"
+	joining verb = "join"   // into further networks, and out of others
 	rebase  verb = "rebase" // stop, commit the root disk, remove, and the next pass creates from it
 )
 
@@ -30,7 +32,7 @@ type step struct {
 // timeout bounds a step: an image may have to be pulled or a machine to shut down.
 func (s step) timeout() time.Duration {
 	switch s.verb {
-	case update:
+	case update, joining:
 		return 30 * time.Second
 	case rebase:
 		return 15 * time.Minute // a root disk is copied
@@ -87,6 +89,8 @@ func change(w compute.Workload, o compute.Observed, there, again bool) verb {
 		return start
 	case !w.Running && o.State == compute.StateRunning:
 		return stop
+	case o.State == compute.StateRunning && !slices.Equal(o.Joined, w.Joined):
+		return joining
 	case o.Limits != w.Limits:
 		return update
 	}

@@ -160,12 +160,15 @@ func (l *loop) about(key, about string) {
 
 // about is what a step wants, in words that differ where another try may end differently.
 func (s step) about() string {
-	return fmt.Sprintf("%s %s %+v %v", s.verb, s.workload.Template(), s.workload.Limits, s.workload.Running)
+	return fmt.Sprintf("%s %s %+v %v %v", s.verb, s.workload.Template(), s.workload.Limits, s.workload.Running, s.workload.Joined)
 }
 
 // hold tells that a step has to wait: for its network, image or volumes, or because its program ends again and again.
 func (l *loop) hold(w *world, s step) bool {
 	if l.cp.awaitsNetwork(s) || w.lacks(s.workload, s.verb) != "" {
+		return true
+	}
+	if (s.verb == create || s.verb == start) && w.awaitsDatabase(s.workload) {
 		return true
 	}
 	if s.verb != start {

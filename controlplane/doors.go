@@ -7,8 +7,8 @@ import (
 	"sync"
 )
 
-// doors are where the edge listens for containers: on the gateway of each project's network that has an app with managed
-// auth, whose back channel goes there. The API listens nowhere but on its own address.
+// doors are where the edge listens for containers: on the gateway of each app's network, and of the network of each project that has
+// apps. So what runs in a container reaches apps and the back channel of the managed auth. The API listens nowhere but on its own address.
 type doors struct {
 	cp *ControlPlane
 
@@ -49,12 +49,15 @@ func (d *doors) wanted(w *world) map[string]bool {
 	if err != nil || !w.real || !w.routes || everywhere {
 		return out
 	}
+	open := func(network, cidr string) {
+		if w.standing[network] && cidr != "" {
+			out[net.JoinHostPort(hostAddress(cidr, 1), port)] = true
+		}
+	}
 	for _, a := range w.apps {
-		for _, n := range w.live(a) {
-			auth := w.releases[releaseKey(a.ID, n)].Spec.Auth
-			if auth.Pool != "" && w.standing[w.network(a.Project)] {
-				out[net.JoinHostPort(w.authHosts(a, auth)[authHost], port)] = true
-			}
+		if a.DeletedAt == nil {
+			open(appNetworkID(a.ID), w.appNetworks[a.ID].CIDR)
+			open(w.network(a.Project), w.projects[a.Project].Status.CIDR)
 		}
 	}
 	return out

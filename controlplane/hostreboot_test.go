@@ -26,9 +26,9 @@ func TestHostReboot(t *testing.T) {
 				must(t, err)
 			}
 			one := 1
-			_, err := s.cloud.Apps.Create(asCustomer(), "default", "web", api.AppSpec{Image: "web:1", Replicas: &one})
+			_, err := s.cloud.Databases.Create(asCustomer(), "default", "db", api.DatabaseSpec{Engine: "postgres"})
 			must(t, err)
-			_, err = s.cloud.Databases.Create(asCustomer(), "default", "db", api.DatabaseSpec{Engine: "postgres"})
+			_, err = s.cloud.Apps.Create(asCustomer(), "default", "web", api.AppSpec{Image: "web:1", Replicas: &one, Database: "db"})
 			must(t, err)
 			time.Sleep(20 * time.Second)
 			before := s.machinesText(t)

@@ -29,6 +29,8 @@ type lookup struct {
 	instances map[string]api.Instance      // by project/name
 	fleets    map[string]api.InstanceGroup // by project/name
 	teams     map[string][]api.Instance    // members, by instance group's id and in the order of their names
+	clients   map[string]map[string]bool   // networks of the apps that use a database, by project/name of it
+	commands  map[string]bool              // networks of apps in which one-off commands run
 }
 
 // owned is a noun that has workloads.
@@ -84,6 +86,7 @@ func (w *world) index() {
 	}
 	w.indexMembers()
 	w.indexTeams()
+	w.indexClients()
 }
 
 // indexTeams finds instances by name, and the members of instance groups.
@@ -120,12 +123,22 @@ func (w *world) indexMembers() {
 
 // indexObserved adds what the engine lists.
 func (w *world) indexObserved() {
+	w.by.commands = map[string]bool{}
 	for _, o := range w.observed {
 		w.by.observed[o.Owner] = append(w.by.observed[o.Owner], o)
 		for _, m := range o.Mounts {
 			w.by.mounts[m.Volume] = append(w.by.mounts[m.Volume], o.ID)
 		}
-		w.by.inUse[orElse(w.machines[o.Owner].Network, w.network(o.Project))] = true
+		network := w.engineNetworkOf(o)
+		w.by.inUse[network] = true
+		for _, id := range o.Joined {
+			w.by.inUse[id] = true
+		}
+		if number, _, replica := replicaNumbers(o.ID, o.Owner); replica {
+			w.client(o.Owner, number)
+		} else if o.Kind == compute.KindHelper {
+			w.by.commands[network] = true
+		}
 	}
 }
 

@@ -137,6 +137,7 @@ func (w *world) planNetworks() map[string]compute.Network {
 		id := networkID(p)
 		out[id] = compute.Network{ID: id, Project: p.Name, Name: p.Name, CIDR: p.Status.CIDR, Range: engineRange(p.Status.CIDR)}
 	}
+	w.planAppNetworks(out)
 	for _, n := range w.networks {
 		if n.Name != defaultNetwork && n.DeletedAt == nil {
 			out[n.ID] = compute.Network{ID: n.ID, Project: n.Project, Name: n.Name, CIDR: n.Spec.CIDR}
@@ -162,8 +163,11 @@ func (cp *ControlPlane) ensureNetworks(ctx context.Context, w *world) {
 			cp.loop.dispatch(ctx, n.ID, time.Minute, func(ctx context.Context) error { return cp.forgetNetwork(ctx, n) })
 		}
 	}
+	for _, a := range w.apps {
+		kept[appNetworkID(a.ID)] = true // of one that is deleted it goes with the record
+	}
 	for _, id := range cp.networks.except(kept) {
-		if w.damaged[id] || w.damaged["prj-"+lastHex(id)] {
+		if w.damaged[id] || w.damaged["prj-"+lastHex(id)] || w.damaged["app-"+lastHex(id)] {
 			continue
 		}
 		cp.loop.dispatch(ctx, id, time.Minute, func(ctx context.Context) error { return cp.dropNetwork(ctx, id) })
@@ -190,25 +194,36 @@ func (cp *ControlPlane) ensureNetwork(ctx context.Context, w *world, n compute.N
 		cp.networks.add(n.ID)
 		return nil
 	}
-	p, of := w.projects[n.Project]
 	err := networks.EnsureNetwork(ctx, n)
-	switch {
-	case err == nil:
+	if err == nil {
 		cp.networks.add(n.ID)
 		return nil
-	case !errors.Is(err, api.Conflict) || !of || n.ID != networkID(p): // a range its owner chose stays
-		return err
-	case w.by.inUse[n.ID]: // addresses that are given out stay
+	}
+	move := w.mover(cp, n)
+	if !errors.Is(err, api.Conflict) || move == nil || w.by.inUse[n.ID] { // addresses that are given out stay
 		return err
 	}
 	// The range is in use on this host by somebody else, or an empty network of ours has another one.
 	if gone := networks.RemoveNetwork(ctx, n.ID); gone != nil {
 		return gone
 	}
-	if err := cp.moveNetwork(p); err != nil {
+	if err := move(); err != nil {
 		return err
 	}
-	return api.Errorf(api.Unavailable, "cannot use range %s for project %q: %w; the next one is tried", p.Status.CIDR, p.Name, err)
+	return api.Errorf(api.Unavailable, "cannot use range %s for network %q of project %q: %w; the next one is tried", n.CIDR, n.Name, n.Project, err)
+}
+
+// mover is what gives a network another range; nil where its owner chose it.
+func (w *world) mover(cp *ControlPlane, n compute.Network) func() error {
+	if p, ok := w.projects[n.Project]; ok && n.ID == networkID(p) {
+		return func() error { return cp.moveNetwork(p) }
+	}
+	for _, of := range w.appNetworks {
+		if n.ID == appNetworkID(of.App) {
+			return func() error { return cp.moveAppNetwork(of) }
+		}
+	}
+	return nil
 }
 
 // moveNetwork gives a project, and its default network, another range.

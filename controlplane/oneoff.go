@@ -14,7 +14,7 @@ func (cp *ControlPlane) oneOff(ctx context.Context, l compute.Workload, p comput
 	if !ok {
 		return 0, api.Errorf(api.Unsupported, "cannot run a command in app %q: the simulator runs nothing; use --engine docker", l.Name)
 	}
-	l.ID, l.Kind, l.Ports = cp.NewID("run"), compute.KindHelper, nil
+	l.ID, l.Kind, l.Ports, l.Hostname = cp.NewID("run"), compute.KindHelper, nil, l.Name+"-run"
 	l.Entrypoint, l.Command = []string{"/bin/sh", "-c", "sleep 86400"}, []string{}
 	cp.helpers.add(l.ID)
 	defer streams{cp}.removeHelper(ctx, l.ID)

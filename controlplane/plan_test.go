@@ -34,6 +34,7 @@ func sample() *world {
 	w.apps = []api.App{{Meta: meta("app-1", "web"), Spec: api.AppSpec{Image: "web:1", Replicas: &two}, Status: api.AppStatus{Release: 1}}}
 	w.releases["app-1/0000000001"] = release{App: "app-1", Release: api.Release{Number: 1, Image: "sha256:1", State: serving,
 		Spec: api.AppSpec{Port: 8080, Size: "nano", Env: env, Database: "data"}}}
+	w.appNetworks = map[string]appNetwork{"app-1": {App: "app-1", CIDR: "10.192.0.0/22"}}
 	w.index()
 	w.protect(nil)
 	return w

@@ -40,7 +40,7 @@ func history(names ...string) *rapid.Generator[[]act] {
 }
 
 var userActs = []string{"instance", "instance", "stop", "start", "reboot", "resize", "delete-instance", "reclaim",
-	"app", "app", "configure", "configure", "scale", "scale-zero", "rollback", "delete-app",
+	"app", "app", "configure", "configure", "scale", "scale-zero", "rollback", "promote", "rebind", "delete-app",
 	"database", "resize-database", "delete-database", "backup", "restore-database", "delete-backup", "project", "delete-project",
 	"volume", "volume", "write", "attach", "attach", "detach", "grow", "delete-volume", "snapshot", "restore", "delete-snapshot",
 	"network", "close-network", "delete-network", "image", "delete-image"}
@@ -331,6 +331,18 @@ func (s *scene) statusesSettled(w *world) error {
 	return errors.Join(errs...)
 }
 
+// reaches: the database that an app's release uses, and no other, is in the app's network.
+func (s *scene) reaches(w *world, a api.App) (err error) {
+	used := w.releases[releaseKey(a.ID, a.Status.Release)].Spec.Database
+	for _, d := range w.databases {
+		in := slices.Contains(w.observed[d.ID].Joined, appNetworkID(a.ID))
+		if want := d.Project == a.Project && d.Name == used && used != ""; in != want && w.observed[d.ID].ID != "" {
+			err = errors.Join(err, fmt.Errorf("database %s of %s is in the network of app %s of %s: %v, want %v", d.Name, d.Project, a.Name, a.Project, in, want))
+		}
+	}
+	return err
+}
+
 // thingsFit: networks, volumes and images are those that the store knows, and hold what they held.
 func (s *scene) thingsFit(w *world) error {
 	networks, err := insist(s.sim.ListNetworks)
@@ -345,6 +357,13 @@ func (s *scene) thingsFit(w *world) error {
 		if want[networkID(p)] != p.Status.CIDR {
 			err = errors.Join(err, fmt.Errorf("project %s has range %s, its network %s", p.Name, p.Status.CIDR, want[networkID(p)]))
 		}
+	}
+	for _, a := range w.apps {
+		want[appNetworkID(a.ID)] = w.appNetworks[a.ID].CIDR
+		err = errors.Join(err, s.reaches(w, a))
+	}
+	if len(w.appNetworks) != len(w.apps) {
+		err = errors.Join(err, fmt.Errorf("%d apps have %d networks", len(w.apps), len(w.appNetworks)))
 	}
 	is := map[string]string{}
 	for _, n := range networks {

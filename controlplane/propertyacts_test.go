@@ -148,6 +148,9 @@ func (s *scene) appAct(ctx context.Context, a act, project, name string) error {
 	case "rollback":
 		_, err := s.cloud.Apps.Rollback(ctx, project, name, 0)
 		return err
+	case "promote":
+		_, err := s.cloud.Apps.Promote(ctx, project, name, []string{"other", "other", "other", "default"}[a.n])
+		return err
 	case "delete-app":
 		return s.cloud.Apps.Delete(ctx, project, name, 0)
 	}
@@ -159,6 +162,8 @@ func (s *scene) appAct(ctx context.Context, a act, project, name string) error {
 	switch a.name {
 	case "configure":
 		app.Spec.Env = map[string]string{"COLOR": fmt.Sprint(a.m)}
+	case "rebind":
+		app.Spec.Database = []string{"", fmt.Sprint("x", a.m%3)}[a.m%2]
 	case "scale":
 		app.Spec.Replicas = &replicas
 	case "scale-zero":

@@ -73,8 +73,11 @@ func (w *world) has(project string) bool {
 	return ok
 }
 
-// whole tells that all releases of an app that run, and the databases bound to them, are known.
+// whole tells that an app's network, all its releases that run, and the databases bound to them, are known.
 func (w *world) whole(a api.App) bool {
+	if w.appNetworks[a.ID].CIDR == "" {
+		return false
+	}
 	for _, n := range w.live(a) {
 		r, ok := w.releases[releaseKey(a.ID, n)]
 		if !ok {

@@ -44,6 +44,8 @@ func (cp *ControlPlane) takeOnce(ctx context.Context, w *world, s step) error {
 		return cp.resize(ctx, w, s)
 	case rebase:
 		return cp.rebase(ctx, w, s)
+	case joining:
+		return cp.join(ctx, s)
 	}
 	return nil
 }

@@ -22,7 +22,7 @@ func (cp *ControlPlane) bootstrap(context.Context) error {
 	return cp.Store.Update(func(tx *storage.Tx) error {
 		_, err := projectTable.GetBy(tx, "name", defaultProject)
 		if !errors.Is(err, api.NotFound) { // one that does not decode is there too
-			return errors.Join(cp.addDefaultNetworks(tx), cp.refreshURLs(tx), cp.refreshIssuers(tx))
+			return errors.Join(cp.addDefaultNetworks(tx), cp.addAppNetworks(tx), cp.refreshURLs(tx), cp.refreshIssuers(tx))
 		}
 		_, err = cp.addProject(tx, platform("bootstrap"), defaultProject, api.ProjectSpec{Description: "the cloud's first project"})
 		return err

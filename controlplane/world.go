@@ -14,36 +14,37 @@ import (
 // world is everything one pass of the loop knows: the store in one picture, the engine's list, and what guests, health
 // checks and earlier steps say. Plans and statuses are functions of it.
 type world struct {
-	number    uint64                 // grows with each reading
-	projects  map[string]api.Project // by name
-	keys      map[string]api.Key     // by project/name
-	groups    map[string]api.SecurityGroup
-	networks  map[string]api.Network // by project/name
-	images    map[string]api.Image   // by project/name
-	volumes   map[string]api.Volume  // by project/name
-	snapshots []api.Snapshot
-	balancers []api.LoadBalancer
-	fleets    []api.InstanceGroup
-	instances []api.Instance
-	machines  map[string]machine // by id
-	disks     map[string]disk    // by id
-	apps      []api.App
-	releases  map[string]release           // by releaseKey
-	vaults    map[string]map[string]string // secrets of apps, by vaultKey
-	drains    map[string][]drain           // by app, oldest first
-	databases []api.Database
-	servers   map[string]server // by id
-	backups   []api.Backup
-	dumps     map[string]dump         // by backup's id
-	logins    map[string]login        // by database id
-	pools     map[string]api.AuthPool // by project/name
-	secrets   map[string]string       // of the clients of pools, by their keys
-	functions []api.Function
-	triggers  []api.Trigger
-	tracks    map[string]track // by workload
-	runs      map[string]run
-	damaged   map[string]bool // ids of nouns of which something does not decode
-	lostRuns  map[string]bool // keys of runs that do not decode
+	number      uint64                 // grows with each reading
+	projects    map[string]api.Project // by name
+	keys        map[string]api.Key     // by project/name
+	groups      map[string]api.SecurityGroup
+	networks    map[string]api.Network // by project/name
+	images      map[string]api.Image   // by project/name
+	volumes     map[string]api.Volume  // by project/name
+	snapshots   []api.Snapshot
+	balancers   []api.LoadBalancer
+	fleets      []api.InstanceGroup
+	instances   []api.Instance
+	machines    map[string]machine // by id
+	disks       map[string]disk    // by id
+	apps        []api.App
+	releases    map[string]release           // by releaseKey
+	vaults      map[string]map[string]string // secrets of apps, by vaultKey
+	drains      map[string][]drain           // by app, oldest first
+	appNetworks map[string]appNetwork        // by app
+	databases   []api.Database
+	servers     map[string]server // by id
+	backups     []api.Backup
+	dumps       map[string]dump         // by backup's id
+	logins      map[string]login        // by database id
+	pools       map[string]api.AuthPool // by project/name
+	secrets     map[string]string       // of the clients of pools, by their keys
+	functions   []api.Function
+	triggers    []api.Trigger
+	tracks      map[string]track // by workload
+	runs        map[string]run
+	damaged     map[string]bool // ids of nouns of which something does not decode
+	lostRuns    map[string]bool // keys of runs that do not decode
 
 	by             lookup    // all of it by other keys
 	at             time.Time // when the engine was asked
@@ -60,6 +61,7 @@ type world struct {
 	real           bool                 // the engine really runs things
 	routes         bool
 	guestsPossible bool
+	joins          bool             // the engine can put workloads into further networks
 	standing       map[string]bool  // ids of networks that are there
 	used           map[string]int64 // bytes in volumes, by id; vanished: there is no such volume
 }
@@ -69,7 +71,7 @@ func (cp *ControlPlane) read() (*world, error) {
 	w := &world{
 		number: cp.readings.Add(1), projects: map[string]api.Project{}, keys: map[string]api.Key{}, groups: map[string]api.SecurityGroup{},
 		networks: map[string]api.Network{}, images: map[string]api.Image{}, volumes: map[string]api.Volume{}, machines: map[string]machine{}, disks: map[string]disk{},
-		releases: map[string]release{}, vaults: map[string]map[string]string{}, drains: map[string][]drain{}, servers: map[string]server{}, dumps: map[string]dump{}, logins: map[string]login{}, pools: map[string]api.AuthPool{}, secrets: map[string]string{},
+		releases: map[string]release{}, vaults: map[string]map[string]string{}, drains: map[string][]drain{}, appNetworks: map[string]appNetwork{}, servers: map[string]server{}, dumps: map[string]dump{}, logins: map[string]login{}, pools: map[string]api.AuthPool{}, secrets: map[string]string{},
 		tracks: map[string]track{}, runs: map[string]run{}, damaged: map[string]bool{}, lostRuns: map[string]bool{},
 	}
 	err := cp.Store.View(func(tx *storage.Tx) error {
@@ -92,6 +94,9 @@ func (cp *ControlPlane) read() (*world, error) {
 			},
 			func() error {
 				return drainTable.Each(tx, "", func(d drain) error { w.drains[d.App] = append(w.drains[d.App], d); return nil })
+			},
+			func() error {
+				return index(tx, appNetworkTable, w.appNetworks, func(n appNetwork) string { return n.App })
 			},
 			func() error { return all(tx, databaseTable, &w.databases) },
 			func() error { return index(tx, serverTable, w.servers, func(s server) string { return s.ID }) },
@@ -156,6 +161,7 @@ func (cp *ControlPlane) look(ctx context.Context, w *world) error {
 	info := cp.loop.engine()
 	w.real, w.routes = info.Real, info.Routes
 	_, w.guestsPossible = cp.Engine.(compute.Attacher)
+	_, w.joins = cp.Engine.(compute.Joiner)
 	w.standing, w.used = cp.networks.members(), cp.used.all()
 	w.guests, w.health, w.trouble = cp.guests.states(), cp.health.results(), cp.loop.troubles()
 	w.loads = cp.useOfCPU(w)

@@ -29,6 +29,7 @@ func TestAuth(t *testing.T) {
 	t.Run("strangers", func(t *testing.T) { testStrangers(t, c, site) })
 	t.Run("forged", func(t *testing.T) { testForgedUser(t, c, site) })
 	t.Run("browser", func(t *testing.T) { testSignUpInBrowser(t, site) })
+	t.Run("neighbours", func(t *testing.T) { testNeighbours(t, c) })
 	t.Run("unguarded", func(t *testing.T) { testUnguarded(t, c, site) })
 	t.Run("tls", func(t *testing.T) { testEdgeTLS(t, c) })
 }

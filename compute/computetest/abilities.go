@@ -277,6 +277,62 @@ func networkAgain(t *testing.T, s *suite) {
 	ok(t, s.Create(ctx, w))
 }
 
+// joins puts a running workload into a further network and takes it out again, and sees what is left of that when the network goes.
+func joins(t *testing.T, s *suite) {
+	ctx := t.Context()
+	e, j := ability[compute.Networks](t, s), ability[compute.Joiner](t, s)
+	own := s.network(t, e, func(n *compute.Network) { n.ID = "net-" + n.ID })
+	app := s.network(t, e, func(n *compute.Network) { n.ID = "netapp-" + n.ID })
+	w := s.workload("w")
+	w.Network, w.Aliases = own.ID, []string{"data.db.internal"}
+	s.started(t, w)
+	address := s.one(t, "w").Address
+	for range 2 {
+		ok(t, j.Join(ctx, "w", app.ID, w.Aliases))
+		same(t, s.one(t, "w").Joined, []string{app.ID})
+		same(t, s.one(t, "w").Address, address)
+	}
+	ok(t, s.Create(ctx, w))
+	code(t, e.RemoveNetwork(ctx, app.ID), api.Conflict, `cannot remove network "`+app.ID+`": workload "w" is in it`)
+	code(t, j.Leave(ctx, "w", own.ID), api.Conflict, `cannot take "w" out of network "`+own.ID+`": it was made in it`)
+	ok(t, j.Join(ctx, "w", own.ID, nil))
+	code(t, j.Join(ctx, "w", app.ID+"x", nil), api.NotFound, "")
+	code(t, j.Join(ctx, "nobody", app.ID, nil), api.NotFound, "")
+	s.joinedName(t, app)
+	ok(t, s.Stop(ctx, "w", 0))
+	same(t, s.one(t, "w").Joined, []string{app.ID})
+	code(t, e.RemoveNetwork(ctx, app.ID), api.Conflict, "")
+	ok(t, s.Start(ctx, "w"))
+	same(t, s.one(t, "w").Joined, []string{app.ID})
+	for range 2 {
+		ok(t, j.Leave(ctx, "w", app.ID))
+		same(t, len(s.one(t, "w").Joined), 0)
+	}
+	ok(t, j.Leave(ctx, "nobody", app.ID))
+	if s.Real {
+		ok(t, s.Remove(ctx, "near"))
+	}
+	ok(t, s.Stop(ctx, "w", 0))
+	ok(t, j.Join(ctx, "w", app.ID, w.Aliases))
+	s.DropNetwork(t, s.cloud, app.ID)
+	ok(t, s.Start(ctx, "w"))
+	same(t, len(s.one(t, "w").Joined), 0)
+	same(t, s.one(t, "w").Address, address)
+}
+
+// joinedName finds workload w by its name from a workload that is in one network alone, and not from elsewhere.
+func (s *suite) joinedName(t *testing.T, app compute.Network) {
+	if !s.Real {
+		return
+	}
+	near := s.workload("near")
+	near.Network = app.ID
+	same(t, s.says(t, near, "nslookup data.db.internal >/dev/null 2>&1; echo $?"), "0\n")
+	far := s.workload("far")
+	far.Network = s.network(t, ability[compute.Networks](t, s), func(*compute.Network) {}).ID
+	same(t, s.says(t, far, "nslookup data.db.internal >/dev/null 2>&1; echo $?"), "1\n")
+}
+
 // bounded is the test's context with an end, for what would wait for ever if it were wrong.
 func bounded(t *testing.T) context.Context {
 	ctx, cancel := context.WithTimeout(t.Context(), patience)

@@ -49,7 +49,7 @@ func Run(t *testing.T, open Open, o Options) {
 		"adopted": adopted, "clouds": clouds, "watch": watch, "remove all": removeAll,
 		"networks": networks, "addresses": addresses, "volumes": volumes, "images": images,
 		"sizes": sizes, "mounts": mounts, "copy": copies, "exact copy": copied, "moment of a copy": moment, "left held": left,
-		"commit": commits, "committed": committed, "network made again": networkAgain, "stats at once": statsAtOnce,
+		"commit": commits, "committed": committed, "network made again": networkAgain, "joins": joins, "stats at once": statsAtOnce,
 		"exit": exits, "logs": logs, "exec": execs, "attach": attach, "stats": stats, "endpoints": endpoints, "build": builds,
 	} {
 		t.Run(name, func(t *testing.T) {

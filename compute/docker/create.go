@@ -166,9 +166,12 @@ func (e *Engine) containers(ctx context.Context) ([]container.Summary, error) {
 	}), nil
 }
 
-// users lists this cloud's containers that were made in the network. The engine's own filter knows only those
+// users lists this cloud's containers that were made in the network or have joined it. The engine's own filter knows only those
 // that have been started.
 func (e *Engine) users(ctx context.Context, network string) ([]container.Summary, error) {
 	all, err := e.containers(ctx)
-	return slices.DeleteFunc(all, func(c container.Summary) bool { return c.HostConfig.NetworkMode != e.name(network) }), err
+	return slices.DeleteFunc(all, func(c container.Summary) bool {
+		joined := c.NetworkSettings != nil && c.NetworkSettings.Networks[e.name(network)] != nil
+		return c.HostConfig.NetworkMode != e.name(network) && !joined
+	}), err
 }

@@ -52,6 +52,12 @@ func (e *Engine) reconnect(ctx context.Context, id string) error {
 			continue
 		}
 		n, err := e.network(ctx, netID)
+		if cerrdefs.IsNotFound(err) && name != own(c) { // one that it had joined: who wants it there joins it again
+			if err := e.Leave(ctx, id, netID); err != nil {
+				return err
+			}
+			continue
+		}
 		if err != nil {
 			return failed(err, "start %q in network %q", id, netID)
 		}

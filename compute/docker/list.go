@@ -78,6 +78,7 @@ func (e *Engine) observed(c container.InspectResponse) *compute.Observed {
 		Engine: c.ID, Image: c.Config.Image, State: stateOf(c.State), ExitCode: c.State.ExitCode, OOMKilled: c.State.OOMKilled,
 		StartedAt: timeOf(c.State.StartedAt), FinishedAt: timeOf(c.State.FinishedAt),
 		Address: e.addressOf(c), Limits: limitsOf(c.HostConfig.Resources), Mounts: e.mountsOf(c.HostConfig.Mounts),
+		Joined: e.joined(c),
 	}
 	if o.State == compute.StateRunning {
 		o.Endpoints = e.endpoints(c, o.Address)
@@ -106,23 +107,19 @@ func timeOf(s string) time.Time {
 	return t.UTC()
 }
 
-// addressOf is the address the container has, or will have when it starts.
+// addressOf is the address the container has, or will have when it starts, in the network it was made in.
 func (e *Engine) addressOf(c container.InspectResponse) string {
 	if c.NetworkSettings == nil {
 		return ""
 	}
-	for _, n := range c.NetworkSettings.Networks {
-		if n == nil {
-			continue
-		}
-		if n.IPAddress != "" {
-			return n.IPAddress
-		}
-		if n.IPAMConfig != nil {
-			return n.IPAMConfig.IPv4Address
-		}
+	n := c.NetworkSettings.Networks[own(c)]
+	switch {
+	case n == nil:
+		return ""
+	case n.IPAddress == "" && n.IPAMConfig != nil:
+		return n.IPAMConfig.IPv4Address
 	}
-	return ""
+	return n.IPAddress
 }
 
 // endpoints is where a program on this machine dials the workload's ports.

@@ -57,7 +57,7 @@ func (s *seen) recall(c container.Summary, now time.Time) (is compute.Observed, 
 		return compute.Observed{}, false, m.epoch
 	}
 	is = m.is
-	is.Endpoints, is.Mounts = maps.Clone(m.is.Endpoints), slices.Clone(m.is.Mounts)
+	is.Endpoints, is.Mounts, is.Joined = maps.Clone(m.is.Endpoints), slices.Clone(m.is.Mounts), slices.Clone(m.is.Joined)
 	return is, true, m.epoch
 }
 

@@ -40,11 +40,43 @@ func (e *Engine) EnsureNetwork(ctx context.Context, n compute.Network) error {
 func (e *Engine) RemoveNetwork(ctx context.Context, id string) error {
 	return e.do(ctx, "network", func() error {
 		for k, b := range e.state.boxes {
-			if k.cloud == e.cloud && b.spec.Network == id {
+			if k.cloud == e.cloud && (b.spec.Network == id || b.joined[id]) {
 				return api.Errorf(api.Conflict, "cannot remove network %q: workload %q is in it", id, k.id)
 			}
 		}
 		delete(e.state.networks, e.key(id))
+		return nil
+	})
+}
+
+// Join notes down that a workload is in a further network.
+func (e *Engine) Join(ctx context.Context, id, network string, _ []string) error {
+	return e.do(ctx, "join", func() error {
+		b, err := e.find("put into a network", id)
+		if err != nil {
+			return err
+		}
+		if _, ok := e.state.networks[e.key(network)]; !ok {
+			return api.Errorf(api.NotFound, "cannot put %q into network %q: there is no such network", id, network)
+		}
+		if b.spec.Network != network {
+			b.joined[network] = true
+		}
+		return nil
+	})
+}
+
+// Leave forgets that again.
+func (e *Engine) Leave(ctx context.Context, id, network string) error {
+	return e.do(ctx, "leave", func() error {
+		b := e.state.boxes[e.key(id)]
+		switch {
+		case b == nil:
+			return nil
+		case b.spec.Network == network:
+			return api.Errorf(api.Conflict, "cannot take %q out of network %q: it was made in it", id, network)
+		}
+		delete(b.joined, network)
 		return nil
 	})
 }

@@ -39,6 +39,7 @@ type box struct {
 	image    string // its id
 	engine   string
 	address  string
+	joined   map[string]bool // ids of further networks
 	limits   compute.Limits
 	state    compute.State
 	exit     int

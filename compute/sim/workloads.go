@@ -33,7 +33,7 @@ func (e *Engine) create(w compute.Workload) error {
 	e.state.serial++
 	e.state.boxes[k] = &box{
 		spec: w, template: template, image: img.ID, engine: fmt.Sprintf("sim-%012d", e.state.serial), address: address,
-		limits: w.Limits, state: compute.StateCreated,
+		limits: w.Limits, state: compute.StateCreated, joined: map[string]bool{},
 	}
 	e.emit(w.ID, "create")
 	return nil
@@ -72,6 +72,7 @@ func (e *Engine) Start(ctx context.Context, id string) error {
 		if _, ok := e.state.networks[e.key(b.spec.Network)]; b.spec.Network != "" && !ok {
 			return api.Errorf(api.NotFound, "cannot start %q in network %q: there is no network %s", id, b.spec.Network, b.spec.Network)
 		}
+		maps.DeleteFunc(b.joined, func(id string, _ bool) bool { _, there := e.state.networks[e.key(id)]; return !there })
 		b.state, b.exit, b.oom, b.started = compute.StateRunning, 0, false, e.clock()
 		b.load.since, b.load.before = b.started, compute.Stats{}
 		e.emit(id, "start")
@@ -165,7 +166,7 @@ func (b *box) observed() compute.Observed {
 		ID: w.ID, Owner: w.Owner, Kind: w.Kind, Project: w.Project, Name: w.Name, Generation: w.Generation,
 		Template: b.template, Engine: b.engine, Image: w.Image, State: b.state, ExitCode: b.exit, OOMKilled: b.oom,
 		StartedAt: b.started, FinishedAt: b.finished, Address: b.address, Limits: b.limits,
-		Mounts: volumesOf(w.Mounts),
+		Mounts: volumesOf(w.Mounts), Joined: slices.Sorted(maps.Keys(b.joined)),
 	}
 }
 
