@@ -15,7 +15,7 @@ type Database struct {
 
 // DatabaseSpec is what a user asks of a database. Size, BackupSeconds and Keep can change.
 type DatabaseSpec struct {
-	Engine       string `json:"engine" enum:",postgres" doc:"which server; of one that begins with a backup, the backup's when empty"`
+	Engine       string `json:"engine" enum:",postgres,mariadb,redis" doc:"which server; of one that begins with a backup, the backup's when empty"`
 	Size         string `json:"size,omitempty" enum:",nano,micro,small,medium,large" doc:"micro when empty"`
 	StorageBytes int64  `json:"storageBytes,omitempty" minimum:"0" doc:"1 GiB when 0; billed, not enforced where the engine cannot"`
 
@@ -47,7 +47,7 @@ type DatabaseStatus struct {
 
 // DatabaseClient is the program that opens a shell of a database: the first word of a command for it. "" for an unknown engine.
 func DatabaseClient(engine string) string {
-	return map[string]string{"postgres": "psql"}[engine]
+	return map[string]string{"postgres": "psql", "mariadb": "mariadb", "redis": "redis-cli"}[engine]
 }
 
 // Credentials let a client into a database.

@@ -359,7 +359,7 @@ func (w *world) appEnv(a api.App, r release) map[string]string {
 	env["NUAGE_APP"], env["NUAGE_RELEASE"] = a.Name, itoa(r.Number)
 	if r.Spec.Database != "" {
 		if d, ok := w.by.databases[a.Project+"/"+r.Spec.Database]; ok {
-			env["DATABASE_URL"] = internalURL(d, w.logins[d.ID])
+			maps.Copy(env, databaseEnv(d, w.logins[d.ID]))
 		}
 	}
 	return env

@@ -321,8 +321,11 @@ func (w *world) fillingPhase(d api.Database) (api.Phase, string) {
 // scratchOf is a server in a container of its own, out of every network, that lives for one verification.
 func (cp *ControlPlane) scratchOf(b api.Backup, e databaseEngine, l login) compute.Workload {
 	size, _ := api.SizeOf("small")
+	if e.inMemory {
+		size, _ = api.SizeOf("large") // as much as any database can have
+	}
 	return compute.Workload{
-		ID: cp.NewID("verify"), Owner: b.ID, Kind: compute.KindHelper, Project: b.Project, Name: b.Name, Image: imageRef(e.image),
+		ID: cp.NewID("verify"), Owner: b.ID, Kind: compute.KindHelper, Project: b.Project, Name: b.Name, Image: serverRef(e),
 		Command: e.scratch, Hostname: "scratch", Env: e.env(l), Running: true,
 		Limits: compute.Limits{MilliCPU: size.MilliCPU, MemoryBytes: size.MemoryBytes, Pids: 512},
 	}

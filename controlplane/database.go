@@ -73,8 +73,7 @@ func (cp *ControlPlane) checkDatabase(ctx context.Context, old, next *api.Databa
 	case s.StorageBytes < 64<<20 || s.StorageBytes > 1<<40:
 		return api.Errorf(api.Invalid, "cannot create database %q with %d bytes: 64 MiB to 1 TiB is possible", next.Name, s.StorageBytes)
 	case old == nil:
-		_, err := cp.findImage(ctx, engine.image)
-		return err
+		return cp.findServerImage(ctx, engine)
 	case old.Spec.Engine != s.Engine || old.Spec.StorageBytes != s.StorageBytes || !same(old.Spec.Restore, s.Restore):
 		return api.Errorf(api.Conflict, "cannot change engine, storage or origin of database %q: its size and its backups can change", next.Name)
 	}
@@ -205,6 +204,16 @@ func internalURL(d api.Database, l login) string {
 	return databaseURL(d, l, hostPort(internalHost(d), databasePort(d)))
 }
 
+// databaseEnv is what a program gets that is bound to a database.
+func databaseEnv(d api.Database, l login) map[string]string {
+	url := internalURL(d, l)
+	env := map[string]string{"DATABASE_URL": url}
+	if engine, err := databaseEngineOf(d.Spec.Engine); err == nil && engine.variable != "" {
+		env[engine.variable] = url
+	}
+	return env
+}
+
 // databasePort is where a database listens; 0 for an engine that nobody knows.
 func databasePort(d api.Database) int {
 	engine, err := databaseEngineOf(d.Spec.Engine)
@@ -246,7 +255,7 @@ func (w *world) planDatabase(d api.Database) []compute.Workload {
 	l, s := w.logins[d.ID], w.servers[d.ID]
 	return []compute.Workload{{
 		ID: d.ID, Owner: d.ID, Kind: compute.KindDatabase, Project: d.Project, Name: d.Name, Generation: d.Generation,
-		Image: imageRef(engine.image), Hostname: d.Name, Aliases: []string{internalHost(d)},
+		Image: serverRef(engine), Hostname: d.Name, Aliases: []string{internalHost(d)},
 		Env:     engine.env(l),
 		Network: w.network(d.Project), Address: hostAddress(w.projects[d.Project].Status.CIDR, s.Host), Ports: []int{engine.port},
 		Mounts:  []compute.Mount{{Volume: s.Volume, Path: engine.data}},
@@ -270,6 +279,7 @@ func (w *world) databaseStatus(d api.Database) api.DatabaseStatus {
 		s.Version, s.SizeBytes, s.Connections, s.MaxConnections = h.version, h.bytes, h.clients, h.most
 	}
 	trouble, troubled := w.trouble[d.ID]
+	waits, why := w.imageReason(d)
 	switch {
 	case d.DeletedAt != nil:
 		s.Phase, s.Reason = api.Deleting, w.leavingReason(d)
@@ -279,6 +289,8 @@ func (w *world) databaseStatus(d api.Database) api.DatabaseStatus {
 		s.Phase, s.Reason = api.Failed, trouble.reason()
 	case troubled:
 		s.Phase, s.Reason = api.Pending, trouble.reason()
+	case !there && waits != "":
+		s.Phase, s.Reason = waits, why
 	case !there:
 		s.Phase, s.Reason = api.Pending, w.making(w.network(d.Project), "making the server")
 	case o.State != compute.StateRunning:

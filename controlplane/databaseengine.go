@@ -18,6 +18,7 @@ import (
 type databaseEngine struct {
 	name, image, data string // as users say; as setup.sh names it; where the data lies
 	port              int
+	variable          string                               // what a bound program gets its address as besides DATABASE_URL; "" for nothing
 	reserved          []string                             // names that no database of a customer can have
 	database          func(name string) string             // what the server calls it
 	url               func(l login, address string) string // for clients; the address is host:port
@@ -25,20 +26,27 @@ type databaseEngine struct {
 	probe             func(ctx context.Context, url string) probe       // asks it from outside how it does
 	shell             func(l login, arguments []string) compute.Process // the client that api.DatabaseClient names
 	things, entries   string                                            // what is counted in a backup, as tables and rows
+	inMemory          bool                                              // what it holds is in its memory, so a scratch server needs as much
 	scratch           []string                                          // command of a server whose data need not last
 	ready             func(login) compute.Process                       // succeeds once clients are let in
 	dump              func(login) compute.Process                       // stdout: the dump; stderr: what count prints, of the same moment, and "dumped" when it is whole
 	empty             func(login) compute.Process                       // leaves nothing in the database
 	load              func(login) compute.Process                       // reads a dump, into an empty database
+	finish            func(login) compute.Process                       // does what load left to be done after the count; nil: nothing
 	count             func(login) compute.Process                       // prints lines count|WHAT|HOW MANY
 }
 
 // databaseEngineOf finds an engine by its name. Invalid.
 func databaseEngineOf(name string) (databaseEngine, error) {
-	if name == "postgres" {
+	switch name {
+	case "postgres":
 		return postgres(), nil
+	case "mariadb":
+		return mariadb(), nil
+	case "redis":
+		return redis(), nil
 	}
-	return databaseEngine{}, api.Errorf(api.Invalid, "cannot run a database with engine %q: postgres is what there is", name)
+	return databaseEngine{}, api.Errorf(api.Invalid, "cannot run a database with engine %q: postgres, mariadb and redis are what there is", name)
 }
 
 // underscored is a name as SQL takes it without quotes.
@@ -118,7 +126,7 @@ func (c contents) totals() (tables int, rows int64) {
 	for _, line := range c {
 		name, count, _ := strings.Cut(line, "|")
 		n, err := strconv.ParseInt(count[strings.LastIndexByte(count, '|')+1:], 10, 64)
-		if err != nil || name == "large objects" {
+		if err != nil || name == "large objects" || name == "functions" {
 			continue
 		}
 		tables, rows = tables+1, rows+n
@@ -153,5 +161,9 @@ func (cp *ControlPlane) loadDump(ctx context.Context, id string, e databaseEngin
 	if d := want.differs(readContents(out)); d != "" {
 		return api.Errorf(api.Invalid, "cannot rely on the dump: restored, it lacks %s", d)
 	}
-	return nil
+	if e.finish == nil {
+		return nil
+	}
+	_, _, err = cp.command(ctx, id, "finish the restore", e.finish(l))
+	return err
 }

@@ -165,7 +165,7 @@ func (s step) about() string {
 
 // hold tells that a step has to wait: for its network, image or volumes, or because its program ends again and again.
 func (l *loop) hold(w *world, s step) bool {
-	if l.cp.awaitsNetwork(s) || w.lacks(s.workload, s.verb) != "" {
+	if l.cp.awaitsNetwork(s) || l.cp.awaitsImage(w, s) || w.lacks(s.workload, s.verb) != "" {
 		return true
 	}
 	if (s.verb == create || s.verb == start) && w.awaitsDatabase(s.workload) {

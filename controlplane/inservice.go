@@ -223,10 +223,11 @@ func (cp *ControlPlane) bindDatabases(f *api.Function, d *functions.Deployment) 
 			if err != nil {
 				return err
 			}
-			url := internalURL(db, l)
-			d.Env["DATABASE_URL_"+strings.ToUpper(strings.ReplaceAll(name, "-", "_"))] = url
-			if i == 0 {
-				d.Env["DATABASE_URL"] = url
+			d.Env["DATABASE_URL_"+strings.ToUpper(strings.ReplaceAll(name, "-", "_"))] = internalURL(db, l)
+			for variable, url := range databaseEnv(db, l) {
+				if _, set := d.Env[variable]; i == 0 && variable == "DATABASE_URL" || !set {
+					d.Env[variable] = url
+				}
 			}
 		}
 		return nil

@@ -38,13 +38,14 @@ type loop struct {
 	steady   time.Time         // since when ready is nil
 	halted   bool              // shutting down: nothing is started any more
 	seen     map[[2]string]int // workloads by kind and state, of the last pass
+	bases    *set              // references of the images made on first use that are there
 	cancel   context.CancelFunc
 	steps    sync.WaitGroup
 }
 
 func newLoop(cp *ControlPlane) *loop {
 	return &loop{cp: cp, passed: newBroadcast(), wakes: make(chan struct{}, 1), inFlight: map[string]bool{}, leaving: map[string]bool{}, ended: map[string]uint64{}, failing: map[string]trouble{},
-		asked: map[string]bool{}, abouts: map[string]string{}, cancel: func() {},
+		asked: map[string]bool{}, abouts: map[string]string{}, bases: newSet(), cancel: func() {},
 		ready: api.Errorf(api.Unavailable, "the first pass over all workloads is not done")}
 }
 
@@ -258,6 +259,7 @@ func (l *loop) converge(ctx context.Context) error {
 // act starts what the difference between wanted and observed asks for.
 func (l *loop) act(ctx context.Context, w *world) {
 	l.cp.ensureNetworks(ctx, w)
+	l.cp.tendServerImages(ctx, w)
 	l.cp.tendDisks(ctx, w)
 	l.cp.tendImages(ctx, w)
 	l.cp.tendBackups(ctx, w)

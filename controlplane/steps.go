@@ -21,6 +21,7 @@ func (cp *ControlPlane) take(ctx context.Context, w *world, s step) error {
 	err := cp.takeOnce(ctx, w, s)
 	if errors.Is(err, api.NotFound) && (s.verb == create || s.verb == start) && s.workload.Network != "" {
 		cp.networks.drop(s.workload.Network) // it may be what is missing: it is made sure of before the next try
+		cp.loop.bases.drop(s.workload.Image)
 	}
 	return err
 }

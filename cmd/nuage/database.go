@@ -93,7 +93,7 @@ func (c *cli) databaseCreateCmd() *cobra.Command {
 		}),
 	})
 	f := cmd.Flags()
-	f.Var(newChoice(&spec.Engine, "postgres"), "engine", "which server: postgres")
+	f.Var(newChoice(&spec.Engine, "postgres", "mariadb", "redis"), "engine", "which server: postgres, mariadb or redis")
 	spec.Size = "micro"
 	f.Var(optional(&spec.Size, sizeNames()...), "size", "nano, micro, small, medium or large")
 	f.Var(&storage, "storage", "size of the disk, as 2GiB; default: 1GiB")

@@ -13,7 +13,7 @@ import (
 	"strings"
 )
 
-//go:embed setup.sh base debian-12 nodejs python postgres tiny
+//go:embed setup.sh base debian-12 mariadb nodejs python postgres redis tiny
 var files embed.FS
 
 // BaseRef is the image that every recipe is built on.
@@ -65,7 +65,12 @@ func Catalog() []Image {
 
 // OnFirstUse lists the images that are not made with the others, but by Setup with their name as the part. A user cannot name them.
 func OnFirstUse() []Image {
-	return []Image{{"nodejs", "nuage/nodejs:1", "apps and functions: Node.js 18", []string{NeedsPackages}, "nodejs"}}
+	packages := []string{NeedsPackages}
+	return []Image{
+		{"nodejs", "nuage/nodejs:1", "apps and functions: Node.js 18", packages, "nodejs"},
+		{"mariadb", "nuage/mariadb:10.11", "databases: MariaDB 10.11", packages, "mariadb"},
+		{"redis", "nuage/redis:7.0", "databases: Redis 7.0", packages, "redis"},
+	}
 }
 
 // Lookup finds an image of the catalog by its name.

@@ -16,7 +16,7 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 readonly here
 readonly base_image=debian:bookworm-slim
 readonly recipes=(debian-12 python postgres tiny)
-readonly on_first_use=(nodejs)
+readonly on_first_use=(nodejs mariadb redis)
 readonly engine_log=${NUAGE_ENGINE_LOG:-/var/log/nuage-dockerd.log}
 readonly engine_wait=${NUAGE_ENGINE_WAIT:-60}
 readonly started=$SECONDS
@@ -161,6 +161,8 @@ see_to_engine() {
 tag_of() {
 	case $1 in
 	postgres) echo nuage/postgres:15 ;;
+	mariadb) echo nuage/mariadb:10.11 ;;
+	redis) echo nuage/redis:7.0 ;;
 	*) echo "nuage/$1:1" ;;
 	esac
 }

@@ -106,7 +106,7 @@ func TestSetupWithoutEngineIsUnavailable(t *testing.T) {
 
 func TestSetupRefusesAnUnknownPart(t *testing.T) {
 	err := Setup(context.Background(), t.Output(), Options{Part: "coffee"})
-	want := "cannot set up an engine and its images: setup: cannot do 'coffee': want engine, images, recipes, one of nodejs, or nothing (exit status 1)"
+	want := "cannot set up an engine and its images: setup: cannot do 'coffee': want engine, images, recipes, one of nodejs mariadb redis, or nothing (exit status 1)"
 	if err == nil || err.Error() != want {
 		t.Errorf("Setup = %v, want %s", err, want)
 	}
@@ -149,6 +149,7 @@ func TestScriptPullsTheBaseOnlyWhereARegistryAnswers(t *testing.T) {
 		{"none", "", "", "build nuage/debian-12:1,build nuage/postgres:15,build nuage/python:1,build nuage/tiny:1,import,pull", "all"},
 		{"base is there", "", "debian:bookworm-slim\n", "build nuage/debian-12:1,build nuage/postgres:15,build nuage/python:1,build nuage/tiny:1", "all"},
 		{"on first use", "", "debian:bookworm-slim\n", "build nuage/nodejs:1", "nodejs"},
+		{"another on first use", "", "debian:bookworm-slim\n", "build nuage/mariadb:10.11", "mariadb"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
