@@ -32,6 +32,8 @@ type Cloud struct {
 	PoolUsers      PoolUsers
 	Functions      Functions
 	Triggers       Triggers
+	Queues         Queues
+	Messages       Messages
 	Sources        Sources
 	Streams        Streams
 	Activities     Activities

@@ -32,7 +32,28 @@ type FunctionSpec struct {
 	Env       map[string]string `json:"env,omitempty"`
 	Databases []string          `json:"databases,omitempty" doc:"databases of the project, given as DATABASE_URL (the first) and DATABASE_URL_NAME"`
 	Network   string            `json:"network,omitempty" enum:",none,project,internet" doc:"none when empty, project when a database is bound"`
+	Async     AsyncSpec         `json:"async,omitzero" doc:"what becomes of asynchronous calls; a change of it makes no version"`
 }
+
+// AsyncSpec says what becomes of asynchronous calls. Times and numbers are those of AWS Lambda where they are 0 or absent.
+type AsyncSpec struct {
+	Retries       *int   `json:"retries,omitempty" minimum:"0" maximum:"2" doc:"calls after one that failed; 2 when absent"`
+	RetryDelayMs  int64  `json:"retryDelayMs,omitempty" minimum:"0" maximum:"900000" doc:"pause before the first retry, doubled before the second; a minute when 0"`
+	MaxAgeSeconds int64  `json:"maxAgeSeconds,omitempty" minimum:"0" maximum:"21600" doc:"an event is given up at this age; 60 at least, 6 hours when 0"`
+	OnSuccess     string `json:"onSuccess,omitempty" doc:"gets the record of a call that succeeded: queue:NAME, topic:NAME or function:NAME"`
+	OnFailure     string `json:"onFailure,omitempty" doc:"gets the record of an event that is given up"`
+}
+
+// Defaults and limits of asynchronous calls.
+const (
+	DefaultRetries       = 2
+	DefaultRetryDelayMs  = 60_000
+	MaxRetryDelayMs      = 900_000
+	MinEventAgeSeconds   = 60
+	MaxEventAgeSeconds   = 21_600
+	MaxFunctionEvents    = 100_000 // accepted and not done yet, of one function
+	MaxFunctionEventSize = 256 << 20
+)
 
 // FunctionStatus is how the function does.
 type FunctionStatus struct {
@@ -87,12 +108,14 @@ type Receipt struct {
 	Price           string    `json:"price" doc:"USD per GB-second"`
 	Cost            string    `json:"cost" doc:"USD of this call, request fee included, unrounded to 12 decimals"`
 	Status          string    `json:"status" enum:"ok,error,timeout,crash"`
+	Attempt         int       `json:"attempt,omitempty" doc:"of an asynchronous call, from 1; all attempts have one request id"`
 }
 
 // Functions are a project's functions.
 type Functions interface {
 	Resource[Function, FunctionSpec]
-	// Invoke runs the function. An error of the function is no error here: see Answer.FunctionError.
+	// Invoke runs the function. An error of the function is no error here: see Answer.FunctionError. An asynchronous call is
+	// answered when it is durable, with nothing but the request id in its receipt; its payload is MaxEventBytes at most.
 	// NotFound; Invalid: payload over MaxPayloadBytes; Exhausted: too many calls at once; Unavailable: no runtime; Unsupported: the engine has none.
 	Invoke(ctx context.Context, project, name string, call Invocation) (Answer, error)
 	// Calls answers the newest receipts first, last of them at most (0: 20). NotFound.
@@ -109,8 +132,22 @@ type Trigger struct {
 // TriggerSpec says which events. Exactly one kind is set.
 type TriggerSpec struct {
 	Function string `json:"function"`
-	HTTP     bool   `json:"http" doc:"requests to FUNCTION.fn.localhost call the function"`
+	HTTP     bool   `json:"http,omitempty" doc:"requests to FUNCTION.fn.localhost call the function"`
+
+	Queue       string `json:"queue,omitempty" doc:"messages of this queue call the function, in batches"`
+	Batch       int    `json:"batch,omitempty" minimum:"0" maximum:"1000" doc:"messages of a call at most; 10 when 0"`
+	WindowMs    int64  `json:"windowMs,omitempty" minimum:"0" maximum:"300000" doc:"how long a batch waits to become full"`
+	Concurrency int    `json:"concurrency,omitempty" minimum:"0" maximum:"1000" doc:"calls at once; 5 when 0"`
 }
+
+// Defaults and limits of the triggers of queues.
+const (
+	DefaultBatch            = 10
+	MaxBatch                = 1000
+	MaxBatchWindowMs        = 300_000
+	DefaultBatchConcurrency = 5
+	MaxBatchConcurrency     = 1000
+)
 
 // TriggerStatus is how the trigger does.
 type TriggerStatus struct {

@@ -42,7 +42,7 @@ func modelOf(noun string) string {
 		return "iaas"
 	case "app", "database", "backup", "auth-pool":
 		return "paas"
-	case "function", "trigger":
+	case "function", "trigger", "queue":
 		return "faas"
 	}
 	return ""
@@ -51,7 +51,7 @@ func modelOf(noun string) string {
 // layerOf is the one table that says in which layer a piece of work lies. What is not in it is configuration, or what its
 // noun is about.
 func layerOf(noun, verb, detail string) api.Layer {
-	if noun == "backup" {
+	if noun == "backup" || noun == "queue" && (verb == "purge" || verb == "redrive") {
 		return api.LayerData
 	}
 	switch verb {

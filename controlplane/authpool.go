@@ -285,9 +285,9 @@ func (cp *ControlPlane) tidySessions() error {
 }
 
 // unplanned reports whether a commit has changed nothing that anybody waits for or that is planned: logs, or what a sign-in
-// leaves behind.
+// or an event leaves behind.
 func unplanned(tables []string) bool {
 	return !slices.ContainsFunc(tables, func(name string) bool {
-		return name != authSessionTable.Name() && name != authGrantTable.Name() && name != authKeyTable.Name()
+		return name != authSessionTable.Name() && name != authGrantTable.Name() && name != authKeyTable.Name() && !passing(name)
 	})
 }

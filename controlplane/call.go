@@ -20,7 +20,7 @@ func (r functionVerbs) Invoke(ctx context.Context, project, name string, call ap
 		return api.Answer{}, err
 	}
 	if call.Type == api.Async {
-		return api.Answer{}, api.Errorf(api.Unsupported, "cannot call function %q asynchronously: this version of nuage has sync calls only", name)
+		return r.cp.accept(ctx, f, call)
 	}
 	return r.cp.call(ctx, f, functions.Call{Payload: call.Payload, ContentType: call.ContentType})
 }
@@ -89,12 +89,22 @@ type receipt struct {
 	MemoryMB    int64     `json:"mb"`
 	MaxMemoryMB int64     `json:"mx"`
 	Status      string    `json:"s"`
+	Attempt     int       `json:"t,omitempty"` // of an asynchronous call
 }
 
 func (r receipt) public() api.Receipt {
 	return api.Receipt{RequestID: r.RequestID, Project: r.Project, Function: r.Function, FunctionID: r.FunctionID, Version: r.Version,
 		StartedAt: r.StartedAt, BilledAt: r.BilledAt, Cold: r.Cold, DurationMs: millis(r.DurationUs), InitMs: millis(r.InitUs),
-		BilledMs: r.BilledMs, MemoryMB: r.MemoryMB, MaxMemoryUsedMB: r.MaxMemoryMB, Status: r.Status}
+		BilledMs: r.BilledMs, MemoryMB: r.MemoryMB, MaxMemoryUsedMB: r.MaxMemoryMB, Status: r.Status, Attempt: r.Attempt}
+}
+
+// attempt is the receipt under an id of its own, as usage needs: all attempts of an asynchronous call have one request id.
+func (r receipt) attempt() api.Receipt {
+	p := r.public()
+	if r.Attempt > 1 {
+		p.RequestID += "/" + itoa(r.Attempt)
+	}
+	return p
 }
 
 // millis writes microseconds as a decimal of milliseconds.
@@ -112,7 +122,7 @@ type journal struct{ cp *ControlPlane }
 func (j journal) Finish(ctx context.Context, r functions.Record) (api.Receipt, error) {
 	stored := receipt{RequestID: r.RequestID, Project: r.Project, Function: r.Function, FunctionID: r.FunctionID, Version: r.Version,
 		StartedAt: r.StartedAt.UTC(), BilledAt: j.cp.billingNow(), Cold: r.Cold, DurationUs: r.Duration.Microseconds(), InitUs: r.Init.Microseconds(),
-		BilledMs: r.BilledMs, MemoryMB: r.MemoryMB, MaxMemoryMB: r.MaxMemoryMB, Status: string(r.Status)}
+		BilledMs: r.BilledMs, MemoryMB: r.MemoryMB, MaxMemoryMB: r.MaxMemoryMB, Status: string(r.Status), Attempt: settlingOf(ctx).attempt}
 	book, err := j.cp.Books.Book("")
 	if err != nil {
 		return api.Receipt{}, err
@@ -135,7 +145,20 @@ func (j journal) Finish(ctx context.Context, r functions.Record) (api.Receipt, e
 		records = append(records, load)
 	}
 	// The call has been made: it is charged even where the caller has gone.
-	return rated, j.cp.Store.Append(context.WithoutCancel(ctx), records...)
+	return rated, j.commit(context.WithoutCancel(ctx), r, records)
+}
+
+// commit stores the receipt of a call together with what becomes of the event it was for.
+func (j journal) commit(ctx context.Context, r functions.Record, records []storage.Record) error {
+	s := settlingOf(ctx)
+	if s.ended == nil {
+		return j.cp.Store.Append(ctx, records...)
+	}
+	err := j.cp.Store.Commit(ctx, func(tx *storage.Tx) error { return s.ended(tx, r) }, records...)
+	if err == nil {
+		s.after()
+	}
+	return err
 }
 
 // httpFunction answers requests to a function's host name, by the function as it is when the request comes.

@@ -54,32 +54,34 @@ type Options struct {
 // ControlPlane is one running cloud.
 type ControlPlane struct {
 	Options
-	log        *slog.Logger
-	started    time.Time
-	clock      *billing.Clock
-	invoker    *functions.Invoker
-	guests     *guests
-	health     *health
-	samples    *samples
-	balancers  *balancers
-	identity   *identity.Service
-	doors      *doors
-	authority  *ingress.Authority // of the edge; nil: it speaks plain HTTP
-	loop       *loop
-	changes    *broadcast
-	metrics    *metrics
-	networks   *set      // ids of networks that are there
-	used       *usage    // of volumes
-	measureDue time.Time // of the loop alone: when volumes are to be measured again
-	helpers    *set      // one-off containers in use
-	buildLogs  *buildLogs
-	inService  *inService
-	tally      *tally
-	readings   atomic.Uint64        // of the store in one picture
-	houseDue   time.Time            // of the loop alone: when housekeeping is due
-	drawn      time.Time            // of the loop alone: when chance last decided about spot instances
-	unused     map[string]time.Time // of housekeeping alone: code that nothing refers to, and since when
-	undo       []func()
+	log          *slog.Logger
+	started      time.Time
+	clock        *billing.Clock
+	invoker      *functions.Invoker
+	guests       *guests
+	health       *health
+	samples      *samples
+	balancers    *balancers
+	identity     *identity.Service
+	doors        *doors
+	authority    *ingress.Authority // of the edge; nil: it speaks plain HTTP
+	loop         *loop
+	events       *eventHub
+	eventMetrics *eventMetrics
+	changes      *broadcast
+	metrics      *metrics
+	networks     *set      // ids of networks that are there
+	used         *usage    // of volumes
+	measureDue   time.Time // of the loop alone: when volumes are to be measured again
+	helpers      *set      // one-off containers in use
+	buildLogs    *buildLogs
+	inService    *inService
+	tally        *tally
+	readings     atomic.Uint64        // of the store in one picture
+	houseDue     time.Time            // of the loop alone: when housekeeping is due
+	drawn        time.Time            // of the loop alone: when chance last decided about spot instances
+	unused       map[string]time.Time // of housekeeping alone: code that nothing refers to, and since when
+	undo         []func()
 }
 
 // New opens the control plane over its parts: the first project and token are made where the store is new, and
@@ -106,6 +108,10 @@ func New(ctx context.Context, o Options) (*ControlPlane, error) {
 	}
 	cp.doors = newDoors(cp)
 	cp.loop = newLoop(cp)
+	cp.events, cp.eventMetrics = newEventHub(cp), newEventMetrics(cp)
+	if err := o.Metrics.Register(cp.eventMetrics); err != nil {
+		return nil, api.Errorf(api.Internal, "cannot register metrics: %w", err)
+	}
 	o.Edge.OnHeld(cp.loop.wake)
 	cp.undo = append(cp.undo, o.Store.OnCommit(cp.committed))
 	if err := cp.secureEdge(); err != nil {
@@ -122,6 +128,7 @@ func (cp *ControlPlane) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	var beside sync.WaitGroup
 	beside.Go(func() { cp.samples.run(ctx) })
+	beside.Go(func() { cp.events.run(ctx) })
 	err := cp.loop.run(ctx)
 	cancel()
 	beside.Wait()
@@ -137,7 +144,10 @@ func (cp *ControlPlane) Close() error {
 	for _, f := range cp.undo {
 		f()
 	}
-	return cp.invoker.Close()
+	cp.events.stop()
+	err := cp.invoker.Close()
+	cp.events.wait()
+	return err
 }
 
 // Ready returns nil once the first pass of the loop is done, else what is awaited.
@@ -151,13 +161,14 @@ func (cp *ControlPlane) Cloud() api.Cloud {
 		Instances: instances{cp.instances()}, LoadBalancers: loadBalancers{cp.loadBalancers()},
 		InstanceGroups: instanceGroups{cp.instanceGroups()}, Apps: apps{cp.apps()}, Databases: databases{cp.databases()}, Backups: cp.backups(),
 		AuthPools: authPools{cp.authPools()}, PoolUsers: poolUsers{cp},
-		Functions: functionVerbs{cp.functions()}, Triggers: cp.triggers(), Sources: sources{cp}, Streams: streams{cp},
+		Functions: functionVerbs{cp.functions()}, Triggers: cp.triggers(), Queues: queues{cp.queues()}, Messages: messages{cp}, Sources: sources{cp}, Streams: streams{cp},
 		Activities: activities{cp}, Ledger: ledger{cp}, Clock: billingClock{cp}, Comparisons: comparisons{cp}, System: system{cp},
 	}
 }
 
 // committed wakes the loop and all that wait, when a table changed; appends to logs change nothing that is planned.
 func (cp *ControlPlane) committed(c storage.Change) {
+	cp.events.committed(c.Tables)
 	if unplanned(c.Tables) {
 		return
 	}

@@ -76,6 +76,9 @@ func (cp *ControlPlane) checkFunctionFields(name string, s *api.FunctionSpec) er
 	if err := checkEnv(s.Env); err != nil {
 		return err
 	}
+	if err := checkAsync(name, s.Async); err != nil {
+		return err
+	}
 	return cp.checkSource(s.Source, true)
 }
 
@@ -86,14 +89,26 @@ func (cp *ControlPlane) admitFunction(tx *storage.Tx, _ api.Actor, old, next *ap
 			return err
 		}
 	}
-	if old == nil || !same(old.Spec, next.Spec) {
+	if err := cp.admitAsync(tx, next); err != nil {
+		return err
+	}
+	if old == nil || !sameCode(old.Spec, next.Spec) {
 		next.Status.Version++
 		next.Status.Phase, next.Status.Reason = api.Pending, "being deployed"
 	}
 	return nil
 }
 
+// sameCode compares what a version consists of.
+func sameCode(a, b api.FunctionSpec) bool {
+	a.Async, b.Async = api.AsyncSpec{}, api.AsyncSpec{}
+	return same(a, b)
+}
+
 func (cp *ControlPlane) retireFunction(tx *storage.Tx, f *api.Function) (bool, error) {
+	if err := inUse(tx, "function", &f.Meta); err != nil {
+		return true, err
+	}
 	err := triggerTable.EachBy(tx, "name", f.Project+"/", func(t api.Trigger) error {
 		if t.Spec.Function == f.Name {
 			return api.Errorf(api.Conflict, "cannot delete function %q: trigger %q calls it; delete that first", f.Name, t.Name)

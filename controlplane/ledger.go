@@ -40,7 +40,7 @@ func (cp *ControlPlane) eachCounted(tx *storage.Tx, rule billing.CallRule, fn fu
 	})
 }
 
-// place is where a walk over all usage is. It stays good when a run ends in between: open runs come first, so that one
+// place is where a walk over all usage is. Usage of an hour of requests grows while it lasts. It stays good when a run ends in between: open runs come first, so that one
 // that ends is seen a second time, with the same id, and never missed.
 type place struct {
 	section string // runs, ended or calls; "" before all of them
@@ -51,7 +51,7 @@ type place struct {
 
 func (p place) String() string {
 	switch p.section {
-	case inRuns:
+	case inRuns, inRequests:
 		return p.section + "/" + p.key
 	case inEnded:
 		return fmt.Sprintf("%s/%d", p.section, p.at)
@@ -61,9 +61,10 @@ func (p place) String() string {
 
 // The sections of all usage, in their order.
 const (
-	inRuns  = "runs"
-	inEnded = "ended"
-	inCalls = "calls"
+	inRuns     = "runs"
+	inEnded    = "ended"
+	inRequests = "requests"
+	inCalls    = "calls"
 )
 
 // readPlace reads what String wrote. Invalid: something else.
@@ -74,7 +75,7 @@ func readPlace(s string) (p place, err error) {
 	rest := ""
 	p.section, rest, _ = strings.Cut(s, "/")
 	switch p.section {
-	case inRuns:
+	case inRuns, inRequests:
 		p.key = rest
 		return p, nil
 	case inEnded:
@@ -105,6 +106,12 @@ func (cp *ControlPlane) walkUsage(tx *storage.Tx, after place, fn func(place, ap
 		if err != nil {
 			return err
 		}
+		after = place{section: inRequests}
+	}
+	if after.section == inRequests {
+		if err := eachRequest(tx, after.key, fn); err != nil {
+			return err
+		}
 		after = place{section: inCalls, half: 1}
 	}
 	return walkCalls(tx, after, fn)
@@ -127,7 +134,7 @@ func (cp *ControlPlane) walkRuns(tx *storage.Tx, after string, fn func(place, ap
 
 func walkCalls(tx *storage.Tx, after place, fn func(place, api.Usage) error) error {
 	return receiptLog.Each(tx, after.at, 0, func(e storage.Entry[receipt]) error {
-		both, err := billing.CallUsage(e.Value.public())
+		both, err := billing.CallUsage(e.Value.attempt())
 		if err != nil {
 			return err
 		}

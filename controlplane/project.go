@@ -242,6 +242,7 @@ func emptyProject(tx *storage.Tx, name string) error {
 		{"backup", func() (string, error) { return firstOf(tx, backupTable, name) }},
 		{"auth pool", func() (string, error) { return firstOf(tx, poolTable, name) }},
 		{"function", func() (string, error) { return firstOf(tx, functionTable, name) }},
+		{"queue", func() (string, error) { return firstOf(tx, queueTable, name) }},
 		{"volume", func() (string, error) { return firstOf(tx, volumeTable, name) }},
 		{"snapshot", func() (string, error) { return firstOf(tx, snapshotTable, name) }},
 		{"image", func() (string, error) { return firstOf(tx, imageTable, name) }},

@@ -39,6 +39,9 @@ func (cp *ControlPlane) refreshURLs(tx *storage.Tx) error {
 		return err
 	}
 	return triggerTable.Each(tx, "", func(t api.Trigger) error {
+		if !t.Spec.HTTP {
+			return nil
+		}
 		t.Status.URL = cp.url(t.Spec.Function, t.Project, "fn")
 		if err := cp.setFunctionURL(tx, &t, t.Status.URL); err != nil {
 			return ignoreGone(err)
@@ -151,7 +154,7 @@ func (s system) engine(ctx context.Context) (name, note string) {
 }
 
 func (w *world) counts(project string) map[string]int {
-	out := map[string]int{"projects": 0, "instances": 0, "apps": 0, "databases": 0, "functions": 0, "triggers": 0}
+	out := map[string]int{"projects": 0, "instances": 0, "apps": 0, "databases": 0, "functions": 0, "triggers": 0, "queues": 0}
 	w.each(func(noun string, m api.Meta, _ api.Status) {
 		if project == "" || m.Project == project {
 			out[noun+"s"]++
@@ -206,6 +209,9 @@ func (w *world) each(fn func(noun string, m api.Meta, s api.Status)) {
 	for _, t := range w.triggers {
 		fn("trigger", t.Meta, t.Status.Status)
 	}
+	for _, q := range w.queues {
+		fn("queue", q.Meta, q.Status.Status)
+	}
 }
 
 func (w *world) unhealthy(project string) []api.Unhealthy {
@@ -248,6 +254,7 @@ func (cp *ControlPlane) stopAll(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
 	cp.loop.halt(ctx, 20*time.Second)
+	cp.events.stop()
 	cp.balancers.close()
 	if err := cp.invoker.Close(); err != nil { // calls under way end before their sandboxes go
 		cp.log.Error("functions not stopped", "error", err)

@@ -173,6 +173,7 @@ var (
 	poolTable     = nounTable[api.AuthPool]("auth-pools", nil)
 	functionTable = nounTable[api.Function]("functions", nil)
 	triggerTable  = nounTable[api.Trigger]("triggers", nil)
+	queueTable    = nounTable[api.Queue]("queues", nil)
 
 	machineTable    = storage.NewTable("machines", func(m *machine) string { return m.ID })
 	diskTable       = storage.NewTable("disks", func(d *disk) string { return d.ID })
@@ -188,6 +189,12 @@ var (
 	replayTable     = storage.NewTable("replays", func(r *replay) string { return r.Key })
 	measureTable    = storage.NewTable("measurements", func(m *measured) string { return m.key() })
 	settingTable    = storage.NewTable("settings", func(s *setting) string { return s.Key })
+
+	messageTable    = storage.NewTable("messages", func(m *message) string { return m.key() }, storage.Many("visible", func(m *message) string { return m.Queue + "/" + storage.TimeKey(m.VisibleAt) }))
+	queueStateTable = storage.NewTable("queue-states", func(s *queueState) string { return s.ID })
+	asyncTable      = storage.NewTable("async-events", func(e *asyncEvent) string { return e.ID }, storage.Many("due", func(e *asyncEvent) string { return e.due() }))
+	asyncStateTable = storage.NewTable("async-states", func(s *asyncState) string { return s.ID })
+	requestTable    = storage.NewTable("requests", func(r *requestCount) string { return r.key() })
 
 	usageLog    = storage.NewLog[api.Usage]("usage")
 	activityLog = storage.NewLog[api.Activity]("activities")

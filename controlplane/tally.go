@@ -39,6 +39,9 @@ func (cp *ControlPlane) eachSum(tx *storage.Tx, rule billing.CallRule, fn func(a
 		return err
 	}
 	err = usageLog.Each(tx, 0, 0, func(e storage.Entry[api.Usage]) error { return fn(e.Value) })
+	if err == nil {
+		err = eachRequest(tx, "", func(_ place, u api.Usage) error { return fn(u) })
+	}
 	if err != nil {
 		return err
 	}

@@ -41,6 +41,7 @@ type world struct {
 	secrets     map[string]string       // of the clients of pools, by their keys
 	functions   []api.Function
 	triggers    []api.Trigger
+	queues      []api.Queue
 	tracks      map[string]track // by workload
 	runs        map[string]run
 	damaged     map[string]bool // ids of nouns of which something does not decode
@@ -105,6 +106,7 @@ func (cp *ControlPlane) read() (*world, error) {
 			func() error { return index(tx, poolTable, w.pools, fullName) },
 			func() error { return all(tx, functionTable, &w.functions) },
 			func() error { return all(tx, triggerTable, &w.triggers) },
+			func() error { return all(tx, queueTable, &w.queues) },
 			func() error { return index(tx, trackTable, w.tracks, func(t track) string { return t.ID }) },
 			func() error { return index(tx, runTable, w.runs, func(r run) string { return r.Key }) },
 			func() error { return cp.readLogins(tx, w) },

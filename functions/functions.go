@@ -109,6 +109,7 @@ type Record struct {
 	PayloadBytes int64
 	AnswerBytes  int64
 	Status       Status
+	Answer       []byte // the payload; it is no part of the usage
 }
 
 // Call is one call of a function.

@@ -135,7 +135,7 @@ func newRecord(v *version, c Call, o Outcome, started time.Time) Record {
 		StartedAt: started, Cold: o.Cold, Status: o.Status,
 		Duration: o.Duration.Truncate(time.Microsecond), Init: o.Init.Truncate(time.Microsecond),
 		MemoryMB: v.MemoryMB, MaxMemoryMB: o.MaxMemoryMB,
-		PayloadBytes: int64(len(c.Payload)), AnswerBytes: int64(len(o.Payload)),
+		PayloadBytes: int64(len(c.Payload)), AnswerBytes: int64(len(o.Payload)), Answer: o.Payload,
 	}
 	r.BilledMs = billedMs(r.Init + r.Duration)
 	return r

@@ -186,7 +186,7 @@ func TestInvoke(t *testing.T) {
 			}
 			want := tt.record
 			want.RequestID, want.Project, want.Function, want.FunctionID, want.Version = id, "p", "f", "fn-1", 1
-			want.StartedAt, want.MemoryMB, want.PayloadBytes = start, 128, 5
+			want.StartedAt, want.MemoryMB, want.PayloadBytes, want.Answer = start, 128, 5, tt.answer.Payload
 			if diff := cmp.Diff([]Record{want}, j.records); diff != "" {
 				t.Error(diff)
 			}

@@ -49,6 +49,8 @@ func New(url, token string, opts ...Option) api.Cloud {
 		PoolUsers:      poolUsers{c},
 		Functions:      functions{resource[api.Function, api.FunctionSpec]{c, "functions"}},
 		Triggers:       resource[api.Trigger, api.TriggerSpec]{c, "triggers"},
+		Queues:         resource[api.Queue, api.QueueSpec]{c, "queues"},
+		Messages:       messages{c},
 		Sources:        sources{c},
 		Streams:        streams{c},
 		Activities:     activities{c},

@@ -18,7 +18,7 @@ func (f *face) functionRoutes() []route {
 	path := "/v1/projects/{project}/functions/{name}/invocations"
 	return []route{
 		{post, path, anyToken, "functions", "invoke-function", "Call a function",
-			stream(f.invoke, bytesIn("application/octet-stream", "the event: any bytes of any type, 6 MiB at most", false), invocation)},
+			stream(f.invoke, bytesIn("application/octet-stream", "the event: any bytes of any type, 6 MiB at most, 256 KiB of an asynchronous call", false), invocation)},
 		{get, path, anyToken, "functions", "list-invocations", "List the receipts of the newest calls, newest first", handle(f.calls)},
 	}
 }
@@ -41,7 +41,11 @@ func (f *face) calls(ctx context.Context, in *callsInput) (*body[api.List[api.Re
 // invoke calls a function. An error of the function is a 200 with the header Nuage-Function-Error.
 func (f *face) invoke(w http.ResponseWriter, r *http.Request, in *invokeInput) error {
 	deadlines(w, time.Now().Add(bodyTime))
-	event := limitBody(w, r, api.MaxPayloadBytes)
+	most := int64(api.MaxPayloadBytes)
+	if in.Type == string(api.Async) {
+		most = api.MaxEventBytes
+	}
+	event := limitBody(w, r, most)
 	payload, err := io.ReadAll(event)
 	if err != nil {
 		return event.explain(refuseBody(event, err))
@@ -116,7 +120,7 @@ func invocation(op *huma.Operation) {
 		headers[name] = &huma.Param{Description: about, Schema: text}
 	}
 	op.Responses["200"].Headers = headers
-	op.Responses["202"] = &huma.Response{Description: "Taken, to be run later.", Headers: map[string]*huma.Param{
+	op.Responses["202"] = &huma.Response{Description: "Durable, to be run soon.", Headers: map[string]*huma.Param{
 		api.HeaderInvocationID: headers[api.HeaderInvocationID],
 	}}
 }

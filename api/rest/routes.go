@@ -56,6 +56,8 @@ func (f *face) routes() []route {
 		resourceRoutes(noun{"functions", "function"}, c.Functions, api.FunctionSpec{Runtime: "python", Source: "src-...", Handler: "main.handler"}),
 		f.functionRoutes(),
 		resourceRoutes(noun{"triggers", "trigger"}, c.Triggers, api.TriggerSpec{Function: "hello", HTTP: true}),
+		resourceRoutes(noun{"queues", "queue"}, c.Queues, api.QueueSpec{VisibilitySeconds: 30}),
+		f.messageRoutes(),
 		f.sourceRoutes(),
 		f.streamRoutes(),
 		f.watchRoutes(),

@@ -48,6 +48,7 @@ func functionColumns() []column[api.Function] {
 		{head: "HANDLER", cell: func(f api.Function) string { return f.Spec.Handler }, detail: true},
 		{head: "NETWORK", cell: func(f api.Function) string { return f.Spec.Network }, detail: true},
 		{head: "DATABASES", cell: func(f api.Function) string { return strings.Join(f.Spec.Databases, ",") }, detail: true},
+		{head: "ASYNC", cell: func(f api.Function) string { return asyncText(f.Spec.Async) }, detail: true},
 		{head: "ENV", cell: func(f api.Function) string { return pairsText(f.Spec.Env) }, detail: true},
 		{head: "SOURCE", cell: func(f api.Function) string { return f.Spec.Source }, detail: true},
 		{head: "LAST ERROR", cell: func(f api.Function) string { return f.Status.LastError }, detail: true},
@@ -77,6 +78,7 @@ type functionFlags struct {
 	timeout                           span
 	databases                         []string
 	env                               pairs
+	async                             asyncFlags
 }
 
 func (c *cli) functionDeployCmd() *cobra.Command {
@@ -112,6 +114,7 @@ func (f *functionFlags) declare(cmd *cobra.Command) {
 	fs.Var(f.env, "env", "a NAME=VALUE in the function's environment, repeatable; default: none")
 	fs.StringArrayVar(&f.databases, "database", nil, "database it gets, repeatable: the first as DATABASE_URL, each as DATABASE_URL_NAME; default: none")
 	fs.Var(optional(&f.network, "none", "project", "internet"), "network", "what it can reach: none, project or internet; default: none, project with a database")
+	f.async.declare(fs)
 }
 
 func (c *cli) deployFunction(ctx context.Context, s session, name string, flags functionFlags, given func(string) bool) error {
@@ -198,6 +201,7 @@ func (f functionFlags) apply(spec *api.FunctionSpec, given func(string) bool) {
 	if given("network") {
 		spec.Network = f.network
 	}
+	f.async.apply(&spec.Async, given)
 	spec.Env = f.env.into(maps.Clone(spec.Env))
 }
 

@@ -15,14 +15,15 @@ import (
 
 func (c *cli) functionInvokeCmd() *cobra.Command {
 	var data, contentType string
-	var log bool
+	var log, async bool
 	cmd := &cobra.Command{
 		Use:   "invoke NAME",
 		Short: "Call a function and print its answer",
 		Long: "Call a function and print its answer on stdout. The receipt of the call goes to stderr: what it took and what it costs.\n" +
-			"An error of the function is printed on stdout like an answer, and the exit status is 1.",
+			"An error of the function is printed on stdout like an answer, and the exit status is 1. With --async the call is only taken,\n" +
+			"durably, and its request id is printed; it runs soon, and again where it fails.",
 		Example: lines(`nuage function invoke hello --data '{"name":"you"}'`, "nuage function invoke resize --data @photo.jpg > small.jpg",
-			"date | nuage function invoke hello --data - --log"),
+			"date | nuage function invoke hello --data - --log", "nuage function invoke hello --async"),
 		Args:              takes(1, 1),
 		ValidArgsFunction: c.functions().complete(c),
 		RunE: c.inCloud(func(ctx context.Context, s session, args []string) error {
@@ -34,9 +35,15 @@ func (c *cli) functionInvokeCmd() *cobra.Command {
 			if call.ContentType == "" {
 				call.ContentType = guessType(payload)
 			}
+			if async {
+				call.Type = api.Async
+			}
 			answer, err := s.cloud.Functions.Invoke(ctx, s.project, args[0], call)
 			if err != nil {
 				return err
+			}
+			if async {
+				return c.done(answer.Receipt.RequestID, answer.Receipt.RequestID)
 			}
 			return c.printAnswer(answer, log)
 		}),
@@ -45,6 +52,7 @@ func (c *cli) functionInvokeCmd() *cobra.Command {
 	f.StringVarP(&data, "data", "d", "", "the event: text such as JSON, @FILE for a file's content, - for stdin; default: empty")
 	f.StringVar(&contentType, "content-type", "", "type of the event; default: application/json where it is JSON, else application/octet-stream")
 	f.BoolVar(&log, "log", false, "print the last 4 KB of the call's log on stderr too; default: do not")
+	f.BoolVar(&async, "async", false, "do not wait for the answer; default: wait")
 	return cmd
 }
 
