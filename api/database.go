@@ -43,6 +43,15 @@ type DatabaseStatus struct {
 
 	Connections    int `json:"connections" doc:"clients that are connected, without the platform's own"`
 	MaxConnections int `json:"maxConnections" doc:"how many the server lets in"`
+
+	Rotation *Rotation `json:"rotation,omitempty" doc:"a change of credentials that is under way; absent: none is"`
+}
+
+// Rotation is a change of credentials: the new ones are valid already, those before are until nothing uses them any more.
+type Rotation struct {
+	Since   time.Time `json:"since"`
+	Waiting []string  `json:"waiting" doc:"what has not moved to the new credentials yet, and why"`
+	Stuck   bool      `json:"stuck" doc:"one of these does not move by itself: somebody has to see to it"`
 }
 
 // DatabaseClient is the program that opens a shell of a database: the first word of a command for it. "" for an unknown engine.
@@ -64,6 +73,10 @@ type Databases interface {
 	Resource[Database, DatabaseSpec]
 	// Credentials. NotFound. Conflict: not running yet.
 	Credentials(ctx context.Context, project, name string) (Credentials, error)
+	// Rotate makes new credentials and returns them when they are valid. Those before are closed once every bound app and function
+	// has moved to the new ones, by a release of its own: see Rotation. NotFound. Conflict: not running; a rotation is under way.
+	// Unsupported: the engine has one login only. Unavailable: the server does not answer; the rotation goes on.
+	Rotate(ctx context.Context, project, name string) (Credentials, error)
 }
 
 // Backup is what a database held at one moment. It outlives its database.

@@ -76,7 +76,7 @@ func layerOf(noun, verb, detail string) api.Layer {
 		return api.LayerApplication
 	case "app certificate", "function certificate", "auth-pool certificate":
 		return api.LayerNetworkControls
-	case "database credentials":
+	case "database credentials", "database rotate", "database open-login", "database close-login":
 		return api.LayerIdentities
 	case "database exec", "database restore", "database schedule":
 		return api.LayerData

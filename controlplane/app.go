@@ -190,6 +190,9 @@ func (cp *ControlPlane) addRelease(tx *storage.Tx, by api.Actor, a *api.App, fro
 		r.State, r.Reason, r.Since = deploying, "starting its replicas", r.CreatedAt
 	}
 	a.Status.Target = number
+	if r.Login, err = currentLogin(tx, a.Project, a.Spec.Database); err != nil {
+		return err
+	}
 	return releaseTable.Insert(tx, r)
 }
 
@@ -359,7 +362,7 @@ func (w *world) appEnv(a api.App, r release) map[string]string {
 	env["NUAGE_APP"], env["NUAGE_RELEASE"] = a.Name, itoa(r.Number)
 	if r.Spec.Database != "" {
 		if d, ok := w.by.databases[a.Project+"/"+r.Spec.Database]; ok {
-			maps.Copy(env, databaseEnv(d, w.logins[d.ID]))
+			maps.Copy(env, databaseEnv(d, w.numbered[d.ID][r.Login]))
 		}
 	}
 	return env

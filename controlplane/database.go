@@ -2,8 +2,6 @@ package controlplane
 
 import (
 	"context"
-	"crypto/rand"
-	"encoding/base64"
 	"errors"
 	"net"
 	"net/url"
@@ -88,11 +86,10 @@ func (cp *ControlPlane) admitDatabase(tx *storage.Tx, _ api.Actor, old, next *ap
 	if err != nil {
 		return err
 	}
-	var raw [24]byte
-	if _, err := rand.Read(raw[:]); err != nil {
+	sealed, err := cp.newPassword(next.ID, 0)
+	if err != nil {
 		return err
 	}
-	sealed := cp.Sealer.Seal([]byte(base64.RawURLEncoding.EncodeToString(raw[:])), next.ID+"/password")
 	s := server{ID: next.ID, Project: next.Project, Host: host, User: "nuage", Password: sealed, Volume: "vol-" + strings.TrimPrefix(next.ID, "db-")}
 	if next.Spec.Restore != nil {
 		if s.From, err = admitRestore(tx, next); err != nil {
@@ -145,11 +142,7 @@ func boundTo(tx *storage.Tx, a api.App, database string) (bool, error) {
 	}
 	bound := a.Spec.Database == database
 	err := releaseTable.Each(tx, a.ID+"/", func(r release) error {
-		live := serves(sharesOf(a), r.Number) || r.Number == a.Status.Target
-		if _, err := drainTable.Get(tx, releaseKey(a.ID, r.Number)); err == nil {
-			live = true
-		}
-		bound = bound || live && r.Spec.Database == database
+		bound = bound || r.Spec.Database == database && hasReplicas(tx, a, r)
 		return nil
 	})
 	return bound, err
@@ -174,8 +167,7 @@ func (r databases) Credentials(ctx context.Context, project, name string) (api.C
 		if err != nil {
 			return err
 		}
-		out = api.Credentials{User: login.user, Password: login.password,
-			URL: databaseURL(d, login, hostPort(d.Status.Host, d.Status.Port)), InternalURL: internalURL(d, login)}
+		out = credentialsOf(d, login)
 		return r.cp.record(tx, actor, r.noun, &d.Meta, "credentials", "shown")
 	})
 	return out, err
@@ -228,21 +220,14 @@ func hostPort(host string, port int) string { return net.JoinHostPort(host, strc
 // internalHost is a database's name in its project's network.
 func internalHost(d api.Database) string { return d.Name + ".db.internal" }
 
-// login opens the sealed password of a database.
+// login is what clients of a database get.
 func (cp *ControlPlane) login(tx *storage.Tx, d api.Database) (login, error) {
 	s, err := serverTable.Get(tx, d.ID)
 	if err != nil {
 		return login{}, err
 	}
-	password, err := cp.Sealer.Open(s.Password, d.ID+"/password")
-	if err != nil {
-		return login{}, err
-	}
-	engine, err := databaseEngineOf(d.Spec.Engine)
-	if err != nil {
-		return login{}, err
-	}
-	return login{user: s.User, password: string(password), database: engine.database(d.Name)}, nil
+	all, err := cp.openLogins(d, s)
+	return all[s.current().Number], err
 }
 
 // planDatabase returns the server; its volume is made with it and goes only by an explicit delete.
@@ -252,7 +237,7 @@ func (w *world) planDatabase(d api.Database) []compute.Workload {
 	if d.DeletedAt != nil && !w.backingUp(d) || wrong != nil || unknown != nil || w.damaged[d.ID] {
 		return nil
 	}
-	l, s := w.logins[d.ID], w.servers[d.ID]
+	l, s := w.numbered[d.ID][0], w.servers[d.ID] // other logins come and go without another container
 	return []compute.Workload{{
 		ID: d.ID, Owner: d.ID, Kind: compute.KindDatabase, Project: d.Project, Name: d.Name, Generation: d.Generation,
 		Image: serverRef(engine), Hostname: d.Name, Aliases: []string{internalHost(d)},
@@ -267,7 +252,7 @@ func (w *world) planDatabase(d api.Database) []compute.Workload {
 func (w *world) databaseStatus(d api.Database) api.DatabaseStatus {
 	s := d.Status
 	s.Status.Generation = d.Generation
-	s.Restarts = w.tracks[d.ID].Restarts
+	s.Restarts, s.Rotation = w.tracks[d.ID].Restarts, w.rotationStatus(d)
 	s.InternalHost, s.InternalPort = internalHost(d), databasePort(d)
 	o, there := w.observed[d.ID]
 	filled := !w.filling(d)
@@ -303,6 +288,8 @@ func (w *world) databaseStatus(d api.Database) api.DatabaseStatus {
 		s.Phase, s.Reason = api.Pending, orElse(h.reason, "waiting for the server to accept connections")
 	case !filled:
 		s.Phase, s.Reason = w.fillingPhase(d)
+	case s.Rotation != nil:
+		s.Phase, s.Reason = api.Running, rotationText(*s.Rotation)
 	default:
 		s.Phase, s.Reason = api.Running, orElse(w.tracks[d.ID].Reason, "accepts connections")
 	}

@@ -34,6 +34,8 @@ type databaseEngine struct {
 	load              func(login) compute.Process                       // reads a dump, into an empty database
 	finish            func(login) compute.Process                       // does what load left to be done after the count; nil: nothing
 	count             func(login) compute.Process                       // prints lines count|WHAT|HOW MANY
+	open              func(l login, owner string) compute.Process       // lets a login in that acts as the owner; nil: there is one login only
+	shut              func(l login, owner string) compute.Process       // lets it in no more, ends its sessions
 }
 
 // databaseEngineOf finds an engine by its name. Invalid.

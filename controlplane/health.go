@@ -101,10 +101,14 @@ func (h *health) sync(ctx context.Context, w *world) {
 	wanted := w.targets()
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	known := map[string]*checkup{} // of servers that are asked with other credentials from now on
 	for id, c := range h.open {
 		if t, ok := wanted[id]; !ok || t != c.target {
 			c.cancel()
 			delete(h.open, id)
+			if c.target.url = t.url; ok && c.target == t {
+				known[id] = c
+			}
 		}
 	}
 	for id, t := range wanted {
@@ -113,6 +117,9 @@ func (h *health) sync(ctx context.Context, w *world) {
 		}
 		ctx, cancel := context.WithCancel(ctx)
 		c := &checkup{target: t, cancel: cancel, doubt: make(chan struct{}, 1)}
+		if k := known[id]; k != nil {
+			c.result, c.done = k.result, k.done
+		}
 		h.open[id] = c
 		h.wg.Go(func() { h.keep(ctx, c) })
 	}

@@ -263,6 +263,7 @@ func (l *loop) act(ctx context.Context, w *world) {
 	l.cp.tendDisks(ctx, w)
 	l.cp.tendImages(ctx, w)
 	l.cp.tendBackups(ctx, w)
+	l.cp.rotateLogins(ctx, w)
 	for _, s := range diff(w.planned, w.observed, w.reboots(), w.damaged) {
 		if l.hold(w, s) {
 			continue

@@ -17,7 +17,7 @@ func sample() *world {
 	w := &world{
 		projects: map[string]api.Project{"default": {Meta: api.Meta{ID: "prj-1", Name: "default", Project: "default"}, Status: api.ProjectStatus{CIDR: "10.128.0.0/22"}}},
 		keys:     map[string]api.Key{}, groups: map[string]api.SecurityGroup{}, machines: map[string]machine{}, releases: map[string]release{},
-		drains: map[string][]drain{}, servers: map[string]server{}, logins: map[string]login{}, tracks: map[string]track{}, damaged: map[string]bool{},
+		drains: map[string][]drain{}, servers: map[string]server{}, logins: map[string]login{}, numbered: map[string]map[int]login{}, tracks: map[string]track{}, damaged: map[string]bool{},
 	}
 	meta := func(id, name string) api.Meta { return api.Meta{ID: id, Name: name, Project: "default", Generation: 1} }
 	env := map[string]string{}
@@ -30,6 +30,7 @@ func sample() *world {
 	w.databases = []api.Database{{Meta: meta("db-1", "data"), Spec: api.DatabaseSpec{Engine: "postgres", Size: "micro"}}}
 	w.servers["db-1"] = server{ID: "db-1", Project: "default", Host: 11, Volume: "vol-1"}
 	w.logins["db-1"] = login{"nuage", "secret", "data"}
+	w.numbered["db-1"] = map[int]login{0: w.logins["db-1"]}
 	two := 2
 	w.apps = []api.App{{Meta: meta("app-1", "web"), Spec: api.AppSpec{Image: "web:1", Replicas: &two}, Status: api.AppStatus{Release: 1}}}
 	w.releases["app-1/0000000001"] = release{App: "app-1", Release: api.Release{Number: 1, Image: "sha256:1", State: serving,

@@ -44,6 +44,29 @@ const postgresEmpty = `SELECT format('DROP DATABASE IF EXISTS %I WITH (FORCE)', 
 SELECT format('CREATE DATABASE %I OWNER %I', :'database', :'owner') \gexec
 `
 
+// postgresOpen lets a login in that acts as the owner, so that what it makes is the owner's.
+const postgresOpen = `\getenv password NEW_PASSWORD
+SET log_min_error_statement = panic;
+SELECT format('CREATE ROLE %I', :'user') WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = :'user') \gexec
+SELECT format('ALTER ROLE %I RESET ALL', :'user') \gexec
+SELECT format('ALTER ROLE %I SET role = %L', :'user', :'owner') \gexec
+SELECT format('GRANT %I TO %I', :'owner', :'user') \gexec
+SELECT format('ALTER ROLE %I NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS LOGIN PASSWORD %L', :'user', :'password') \gexec
+`
+
+// postgresShut lets a login in no more and ends its sessions, twice for one that was just coming in. What it made without acting as
+// the owner, as after DISCARD ALL, becomes the owner's.
+const postgresShut = `SELECT format('ALTER ROLE %I NOLOGIN PASSWORD NULL', :'user') WHERE EXISTS (SELECT FROM pg_roles WHERE rolname = :'user') \gexec
+SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE usename = :'user';
+SELECT pg_sleep(0.1);
+SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE usename = :'user';
+SELECT format('REASSIGN OWNED BY %I TO %I', :'user', :'owner') WHERE :'user' <> :'owner' AND EXISTS (SELECT FROM pg_roles WHERE rolname = :'user') \gexec
+`
+
+// trusted are the settings of what runs as the server's own user: without them those of a database, which are its owner's, would say
+// whose functions are called.
+const trusted = "PGOPTIONS=-c statement_timeout=0 -c idle_in_transaction_session_timeout=0 -c search_path=pg_catalog -c role=none"
+
 // asPostgres runs psql as the server's own user with a script.
 func asPostgres(database, script string, settings ...string) compute.Process {
 	command := []string{"psql", "--no-psqlrc", "--quiet", "--no-align", "--tuples-only", "--set=ON_ERROR_STOP=1", "--file=-"}
@@ -51,7 +74,7 @@ func asPostgres(database, script string, settings ...string) compute.Process {
 		command = append(command, "--set="+s)
 	}
 	return compute.Process{Command: command, User: "postgres", Stdin: strings.NewReader(script),
-		Env: []string{"PGUSER=postgres", "PGDATABASE=" + database, "PGOPTIONS=-c statement_timeout=0 -c idle_in_transaction_session_timeout=0"}}
+		Env: []string{"PGUSER=postgres", "PGDATABASE=" + database, trusted}}
 }
 
 // asCustomer lets a command in as the customer's own role.
@@ -84,6 +107,14 @@ func postgres() databaseEngine {
 			return l.asCustomer("pg_restore", "--exit-on-error", "--no-owner", "--dbname="+l.database)
 		},
 		count: func(l login) compute.Process { return asPostgres(l.database, postgresCounts) },
+		open: func(l login, owner string) compute.Process {
+			p := asPostgres("postgres", postgresOpen, "user="+l.user, "owner="+owner)
+			p.Env = append(p.Env, "NEW_PASSWORD="+l.password)
+			return p
+		},
+		shut: func(l login, owner string) compute.Process {
+			return asPostgres(l.database, postgresShut, "user="+l.user, "owner="+owner)
+		},
 	}
 }
 

@@ -202,6 +202,9 @@ func (cp *ControlPlane) reviveRelease(tx *storage.Tx, a api.App, number int) err
 			return api.Errorf(api.Conflict, "cannot send requests of app %q to release %d: it was bound to database %q, which is gone", a.Name, number, db)
 		}
 	}
+	if err := relogin(tx, a.Project, &r); err != nil {
+		return err
+	}
 	r.State, r.Reason = serving, "serves"
 	if err := releaseTable.Put(tx, r); err != nil {
 		return err

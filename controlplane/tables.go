@@ -43,6 +43,8 @@ type server struct {
 	Password []byte `json:"password"`         // sealed
 	From     string `json:"from,omitempty"`   // id of the backup it begins with
 	Filled   bool   `json:"filled,omitempty"` // it holds what that backup holds, never to be filled again
+
+	Logins []access `json:"logins,omitempty"` // of clients, oldest first; none: User and Password, which the server is made with for good
 }
 
 // dump is what the control plane alone knows of a backup.
@@ -74,6 +76,7 @@ type release struct {
 	Command    string    `json:"command,omitempty"`  // to run once before it gets requests; "": none
 	Prepared   bool      `json:"prepared,omitempty"` // it ran
 	Canary     int       `json:"canary,omitempty"`   // percent of the requests that it gets when it serves; 0: all
+	Login      int       `json:"login,omitempty"`    // number of the login of its database that it has
 }
 
 // held tells that its image was built for an app of another project, and has a tag here that keeps it.

@@ -35,10 +35,11 @@ type world struct {
 	databases   []api.Database
 	servers     map[string]server // by id
 	backups     []api.Backup
-	dumps       map[string]dump         // by backup's id
-	logins      map[string]login        // by database id
-	pools       map[string]api.AuthPool // by project/name
-	secrets     map[string]string       // of the clients of pools, by their keys
+	dumps       map[string]dump          // by backup's id
+	logins      map[string]login         // by database id: those that clients get
+	numbered    map[string]map[int]login // all logins of databases, by database id and number; 0: that the server is made with
+	pools       map[string]api.AuthPool  // by project/name
+	secrets     map[string]string        // of the clients of pools, by their keys
 	functions   []api.Function
 	triggers    []api.Trigger
 	queues      []api.Queue
@@ -72,7 +73,7 @@ func (cp *ControlPlane) read() (*world, error) {
 	w := &world{
 		number: cp.readings.Add(1), projects: map[string]api.Project{}, keys: map[string]api.Key{}, groups: map[string]api.SecurityGroup{},
 		networks: map[string]api.Network{}, images: map[string]api.Image{}, volumes: map[string]api.Volume{}, machines: map[string]machine{}, disks: map[string]disk{},
-		releases: map[string]release{}, vaults: map[string]map[string]string{}, drains: map[string][]drain{}, appNetworks: map[string]appNetwork{}, servers: map[string]server{}, dumps: map[string]dump{}, logins: map[string]login{}, pools: map[string]api.AuthPool{}, secrets: map[string]string{},
+		releases: map[string]release{}, vaults: map[string]map[string]string{}, drains: map[string][]drain{}, appNetworks: map[string]appNetwork{}, servers: map[string]server{}, dumps: map[string]dump{}, logins: map[string]login{}, numbered: map[string]map[int]login{}, pools: map[string]api.AuthPool{}, secrets: map[string]string{},
 		tracks: map[string]track{}, runs: map[string]run{}, damaged: map[string]bool{}, lostRuns: map[string]bool{},
 	}
 	err := cp.Store.View(func(tx *storage.Tx) error {
@@ -127,12 +128,15 @@ func (cp *ControlPlane) read() (*world, error) {
 // readLogins opens the sealed passwords. A database whose password does not open is left alone, and says so.
 func (cp *ControlPlane) readLogins(tx *storage.Tx, w *world) error {
 	for _, d := range w.databases {
-		l, err := cp.login(tx, d)
+		s, err := serverTable.Get(tx, d.ID)
+		if err == nil {
+			w.numbered[d.ID], err = cp.openLogins(d, s)
+		}
 		if err != nil {
 			cp.log.Error("password of a database does not open; its server is left alone", "database", d.Name, "error", err)
 			continue
 		}
-		w.logins[d.ID] = l
+		w.logins[d.ID] = w.numbered[d.ID][s.current().Number]
 	}
 	return nil
 }

@@ -210,15 +210,34 @@ func (s *suite) credentials(t *testing.T) {
 	if s.Guests {
 		must(t, "credentials", err)
 		checkCredentials(t, c)
+		s.rotation(t, x, c)
 	} else {
 		wants(t, "credentials of a server that is none", err, api.Conflict)
 	}
+	_, err = s.Cloud.Databases.Rotate(x.ctx, x.project, "nobody")
+	wants(t, "rotate the credentials of nobody", err, api.NotFound)
 	_, err = s.Cloud.Databases.Credentials(x.ctx, x.project, "nobody")
 	wants(t, "credentials of nobody", err, api.NotFound)
 	spec := x.specOf(t, x.settled(t, "one"))
 	spec.StorageBytes = 5 << 30
 	_, err = x.r.Update(x.ctx, x.project, "one", spec, 0)
 	wants(t, "change the storage", err, api.Conflict)
+}
+
+// rotation: the new credentials are others, and are what is given from then on.
+func (s *suite) rotation(t *testing.T, x trial[api.Database, api.DatabaseSpec], before api.Credentials) {
+	t.Helper()
+	c, err := s.Cloud.Databases.Rotate(x.ctx, x.project, "one")
+	must(t, "rotate", err)
+	checkCredentials(t, c)
+	if c.User == before.User || c.Password == before.Password {
+		t.Error("the new credentials are those before")
+	}
+	now, err := s.Cloud.Databases.Credentials(x.ctx, x.project, "one")
+	must(t, "credentials", err)
+	if now != c {
+		t.Error("the credentials given after a rotation are others than it answered")
+	}
 }
 
 func checkCredentials(t *testing.T, c api.Credentials) {

@@ -159,3 +159,7 @@ type databases struct {
 func (d databases) Credentials(ctx context.Context, project, name string) (api.Credentials, error) {
 	return ask[api.Credentials](ctx, d.c, request{method: http.MethodGet, path: d.at(project, name, "credentials")})
 }
+
+func (d databases) Rotate(ctx context.Context, project, name string) (api.Credentials, error) {
+	return ask[api.Credentials](ctx, d.c, request{method: http.MethodPost, path: d.at(project, name, "rotate")})
+}

@@ -80,9 +80,15 @@ func (f *face) databaseRoutes() []route {
 	return []route{
 		{get, "/v1/projects/{project}/databases/{name}/credentials", anyToken, "databases", "get-credentials",
 			"Show how to let a client into a database", handle(f.credentials)},
+		{post, "/v1/projects/{project}/databases/{name}/rotate", anyToken, "databases", "rotate-credentials",
+			"Make new credentials; those before are closed when every bound app and function has moved", handle(f.rotate)},
 	}
 }
 
 func (f *face) credentials(ctx context.Context, in *struct{ Named }) (*body[api.Credentials], error) {
 	return one(f.Cloud.Databases.Credentials(ctx, in.Project, in.Name))
+}
+
+func (f *face) rotate(ctx context.Context, in *struct{ Named }) (*body[api.Credentials], error) {
+	return one(f.Cloud.Databases.Rotate(ctx, in.Project, in.Name))
 }

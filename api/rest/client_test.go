@@ -56,6 +56,7 @@ func TestClientCarriesValues(t *testing.T) {
 		},
 		"promote":  func(c api.Cloud) (any, error) { return c.Apps.Promote(ctx, "p", "web", "live") },
 		"password": func(c api.Cloud) (any, error) { return c.Databases.Credentials(ctx, "p", "db") },
+		"rotate":   func(c api.Cloud) (any, error) { return c.Databases.Rotate(ctx, "p", "db") },
 		"calls":    func(c api.Cloud) (any, error) { return c.Functions.Calls(ctx, "p", "f", 3) },
 		"activities": func(c api.Cloud) (any, error) {
 			return c.Activities.List(ctx, api.ActivityQuery{Project: "p", Layer: api.LayerData, Actor: api.Platform, Since: when})

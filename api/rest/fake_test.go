@@ -246,6 +246,10 @@ func (fakeDatabases) Credentials(context.Context, string, string) (api.Credentia
 	return api.Credentials{User: "me"}, nil
 }
 
+func (fakeDatabases) Rotate(context.Context, string, string) (api.Credentials, error) {
+	return api.Credentials{User: "me_b"}, nil
+}
+
 // fakeFunctions answer by name.
 type fakeFunctions struct{ api.Functions }
 

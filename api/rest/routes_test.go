@@ -77,6 +77,7 @@ func TestVerbs(t *testing.T) {
 			want: `{"id":"","name":"web","project":"","generation":0,"createdAt":"0001-01-01T00:00:00Z","spec":{},"status":{"phase":"","reason":"","generation":0,"release":0,"replicas":null,"restarts":0}}`},
 		{name: "releases", method: "GET", path: p + "/apps/web/releases", status: 200, want: `{"items":[],"next":""}`},
 		{name: "credentials", method: "GET", path: p + "/databases/db/credentials", status: 200, want: `{"user":"me","password":"","url":"","internalUrl":""}`},
+		{name: "rotated credentials", method: "POST", path: p + "/databases/db/rotate", status: 200, want: `{"user":"me_b","password":"","url":"","internalUrl":""}`},
 		{name: "a cold call", method: "POST", path: p + "/functions/cold/invocations", body: "ev\x00ent", headers: []string{"Content-Type: text/plain", "Nuage-Log-Type: tail"}, status: 200, want: "ev\x00ent",
 			wantHeaders: "Nuage-Request-Id: call-1\nNuage-Billed-Ms: 7\nNuage-Init-Ms: 12.5\nNuage-Function-Error: \nNuage-Log: YSBsaW5lCg==\nContent-Type: text/plain\nNuage-Receipt: " + receipt},
 		{name: "a warm call of nothing", method: "POST", path: p + "/functions/warm/invocations", status: 200,

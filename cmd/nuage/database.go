@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -32,6 +33,7 @@ func (c *cli) databases() noun[api.Database, api.DatabaseSpec] {
 		column[api.Database]{head: "STORAGE", cell: func(d api.Database) string { return bytesText(orDefault(d.Spec.StorageBytes, 1<<30)) }, detail: true},
 		column[api.Database]{head: "CLIENTS", cell: clientsText, detail: true},
 		column[api.Database]{head: "BACKUPS", cell: scheduleText, detail: true},
+		column[api.Database]{head: "ROTATION", cell: c.rotationText, detail: true},
 		column[api.Database]{head: "RESTARTS", cell: func(d api.Database) string { return strconv.Itoa(d.Status.Restarts) }, detail: true},
 	)
 	return n
@@ -51,6 +53,15 @@ func scheduleText(d api.Database) string {
 		return "when asked for"
 	}
 	return fmt.Sprintf("every %s, the newest %d stay", time.Duration(d.Spec.BackupSeconds)*time.Second, d.Spec.Keep)
+}
+
+// rotationText is how a change of credentials goes.
+func (c *cli) rotationText(d api.Database) string {
+	r := d.Status.Rotation
+	if r == nil {
+		return "none under way"
+	}
+	return fmt.Sprintf("since %s; the former credentials are valid until %s", c.age(r.Since), strings.Join(append(r.Waiting, "they are closed"), ", and "))
 }
 
 func hostPort(host string, port int) string {
@@ -131,20 +142,69 @@ func (c *cli) databaseCredentialsCmd() *cobra.Command {
 			{head: "INTERNAL URL", cell: func(cred api.Credentials) string { return cred.InternalURL }},
 		},
 	}
-	return &cobra.Command{
-		Use: "credentials NAME", Short: "Print user, password and addresses of a database",
-		Long:              "Print user, password and addresses of a database: the URL is for this laptop, the internal URL for apps, functions and\ninstances of the project.",
-		Example:           lines("nuage database credentials orders", "nuage database credentials orders -o json"),
+	var rotate bool
+	cmd := c.noWaitFlag(&cobra.Command{
+		Use: "credentials NAME", Short: "Print user, password and addresses of a database, or make others",
+		Long: "Print user, password and addresses of a database: the URL is for this laptop, the internal URL for apps, functions and\n" +
+			"instances of the project. With --rotate others are made and printed, valid at once. Those before stay valid until every\n" +
+			"bound app has a release with the new ones, and functions have moved too; then the platform closes them and ends the\n" +
+			"sessions that are left. Where an app does not come up with the new ones, those before stay valid, and the command fails.",
+		Example:           lines("nuage database credentials orders", "nuage database credentials orders -o json", "nuage database credentials orders --rotate"),
 		Args:              takes(1, 1),
 		ValidArgsFunction: c.databases().complete(c),
 		RunE: c.inCloud(func(ctx context.Context, s session, args []string) error {
+			if rotate {
+				return c.rotate(ctx, s, k, args[0])
+			}
 			cred, err := s.cloud.Databases.Credentials(ctx, s.project, args[0])
 			if err != nil {
 				return err
 			}
 			return printDetail(c, k, cred)
 		}),
+	})
+	cmd.Flags().BoolVar(&rotate, "rotate", false, "make others, and close those before when nothing uses them any more; default: print those there are")
+	return cmd
+}
+
+// rotate prints new credentials as soon as they are valid, and waits until nothing uses those before.
+func (c *cli) rotate(ctx context.Context, s session, k kind[api.Credentials], name string) error {
+	cred, err := s.cloud.Databases.Rotate(ctx, s.project, name)
+	if err != nil {
+		return err
 	}
+	if err := printDetail(c, k, cred); err != nil || c.flags.noWait {
+		return err
+	}
+	return c.awaitRotation(ctx, s, name)
+}
+
+// rotationEvery is the time between two questions how a rotation goes, while the database serves as ever.
+const rotationEvery = 300 * time.Millisecond
+
+// awaitRotation waits until the former credentials are closed. Conflict: something does not move to the new ones by itself.
+func (c *cli) awaitRotation(ctx context.Context, s session, name string) error {
+	what, look := fmt.Sprintf("database %q", name), "nuage database show "+name
+	p := c.progress(what)
+	defer p.stop()
+	for end := c.now().Add(waitLimit); c.now().Before(end); {
+		d, err := s.cloud.Databases.Get(ctx, s.project, name)
+		if err != nil {
+			return errors.Join(interrupted(ctx, what, look), ignoreCancel(ctx, err))
+		}
+		p.show(phaseText(&d.Status.Status))
+		switch r := d.Status.Rotation; {
+		case r == nil:
+			return nil
+		case r.Stuck:
+			return api.Errorf(api.Conflict, "cannot close the former credentials of database %q: they stay valid until %s", name, strings.Join(r.Waiting, ", and "))
+		}
+		select {
+		case <-time.After(rotationEvery):
+		case <-ctx.Done():
+		}
+	}
+	return api.Errorf(api.Unavailable, "cannot wait for %s any longer: %s have passed; the rotation goes on, see %s", what, waitLimit, look)
 }
 
 func (c *cli) bindCmd() *cobra.Command {

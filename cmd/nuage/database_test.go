@@ -57,3 +57,16 @@ func TestBackupsOfOneDatabase(t *testing.T) {
 	w.check(t, "deleted backup monday\n! backup \"monday\" deleting\n", "database", "backups", "--delete", "monday")
 	w.check(t, "a-20260102-030405\n", "database", "backups", "-o", "name")
 }
+
+// TestRotationPrintsTheNewCredentials and waits until those before are closed, or says who is in the way.
+func TestRotationPrintsTheNewCredentials(t *testing.T) {
+	w := newWorld(t, "")
+	w.run("database", "create", "b", "--engine", "postgres")
+	w.check(t, "nuage_b\n", "database", "credentials", "b", "--rotate", "-o", "name")
+	b := w.databases.items["b"]
+	b.Status.Rotation = &api.Rotation{Waiting: []string{`app "web" has moved (release 2 is being deployed)`, `function "f" has moved (it did not start; deploy it again)`}, Stuck: true}
+	w.databases.items["b"] = b
+	w.check(t, "nuage_b\n! nuage: cannot close the former credentials of database \"b\": they stay valid until app \"web\" has moved (release 2 is being deployed), "+
+		"and function \"f\" has moved (it did not start; deploy it again)\nexit 1\n", "database", "credentials", "b", "--rotate", "-o", "name")
+	w.check(t, "nuage_b\n", "database", "credentials", "b", "--rotate", "--no-wait", "-o", "name")
+}

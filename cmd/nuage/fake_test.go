@@ -316,6 +316,10 @@ func (f *fakeDatabases) Credentials(context.Context, string, string) (api.Creden
 	return api.Credentials{User: "nuage", Password: "secret", URL: "postgres://nuage:secret@127.0.0.1:5555/orders", InternalURL: "postgres://nuage:secret@orders:5432/orders"}, nil
 }
 
+func (f *fakeDatabases) Rotate(context.Context, string, string) (api.Credentials, error) {
+	return api.Credentials{User: "nuage_b", Password: "other", URL: "postgres://nuage_b:other@127.0.0.1:5555/orders", InternalURL: "postgres://nuage_b:other@orders:5432/orders"}, nil
+}
+
 type fakeFunctions struct {
 	*shelf[api.Function, api.FunctionSpec]
 	call   api.Invocation

@@ -23,6 +23,7 @@ func TestDatabases(t *testing.T) {
 	t.Run("tampered", func(t *testing.T) { testTamperedBackup(t, c) })
 	t.Run("last", func(t *testing.T) { testLastBackup(t, c) })
 	t.Run("pgbench", func(t *testing.T) { testPgbench(t, c) })
+	t.Run("rotation", func(t *testing.T) { testRotation(t, c) })
 	t.Run("schedule", func(t *testing.T) { testSchedule(t, c) })
 }
 
