@@ -22,14 +22,14 @@ type row struct {
 
 func main() {
 	binary := flag.String("nuage", "bin/nuage", "the program to measure")
-	only := flag.String("only", "", "api, wasm, instance, crowd or memory; default: all")
+	only := flag.String("only", "", "api, wasm, apps, instance, crowd or memory; default: all")
 	flag.Parse()
-	ctx, cancel := context.WithTimeout(context.Background(), 15*time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Minute)
 	defer cancel()
 	benches := []struct {
 		name string
 		run  func(context.Context, string) ([]row, error)
-	}{{"api", benchAPI}, {"wasm", benchWasm}, {"memory", benchMemory}, {"instance", benchInstance}, {"crowd", benchCrowd}}
+	}{{"api", benchAPI}, {"wasm", benchWasm}, {"memory", benchMemory}, {"apps", benchApps}, {"instance", benchInstance}, {"crowd", benchCrowd}}
 	failed := false
 	fmt.Printf("%-44s %14s %14s %8s\n", "WHAT", "NUAGE", "BASE", "RATIO")
 	for _, b := range benches {

@@ -13,7 +13,7 @@ import (
 	"strings"
 )
 
-//go:embed setup.sh base debian-12 mariadb nodejs python postgres redis tiny
+//go:embed setup.sh base debian-12 mariadb nginx nodejs python postgres redis tiny
 var files embed.FS
 
 // BaseRef is the image that every recipe is built on.
@@ -70,6 +70,7 @@ func OnFirstUse() []Image {
 		{"nodejs", "nuage/nodejs:1", "apps and functions: Node.js 18", packages, "nodejs"},
 		{"mariadb", "nuage/mariadb:10.11", "databases: MariaDB 10.11", packages, "mariadb"},
 		{"redis", "nuage/redis:7.0", "databases: Redis 7.0", packages, "redis"},
+		{"nginx", "nuage/nginx:1", "make bench: the proxy that the edge is measured against", packages, "nginx"},
 	}
 }
 

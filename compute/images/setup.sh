@@ -16,7 +16,7 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 readonly here
 readonly base_image=debian:bookworm-slim
 readonly recipes=(debian-12 python postgres tiny)
-readonly on_first_use=(nodejs mariadb redis)
+readonly on_first_use=(nodejs mariadb redis nginx)
 readonly engine_log=${NUAGE_ENGINE_LOG:-/var/log/nuage-dockerd.log}
 readonly engine_wait=${NUAGE_ENGINE_WAIT:-60}
 readonly started=$SECONDS

@@ -12,8 +12,8 @@ const statusClientGone = 499
 // answer is a ResponseWriter that knows its status.
 type answer struct {
 	http.ResponseWriter
-	status   int // 0 until known
-	onStatus func(int)
+	status   int       // 0 until known
+	onStatus func(int) // may be nil
 }
 
 func (a *answer) WriteHeader(status int) {
@@ -35,6 +35,21 @@ func (a *answer) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	return conn, buffer, err
 }
 
+// flush sends what was written so far.
+func (a *answer) flush() error { return http.NewResponseController(a.ResponseWriter).Flush() }
+
+// early hands an answer on that precedes the final one, such as 103.
+func (a *answer) early(r *http.Response) {
+	header := a.Header()
+	for name, values := range r.Header {
+		header[name] = values
+	}
+	a.WriteHeader(r.StatusCode)
+	for name := range r.Header {
+		delete(header, name)
+	}
+}
+
 // Unwrap is for http.ResponseController.
 func (a *answer) Unwrap() http.ResponseWriter { return a.ResponseWriter }
 
@@ -44,5 +59,7 @@ func (a *answer) note(status int) {
 		return
 	}
 	a.status = status
-	a.onStatus(status)
+	if a.onStatus != nil {
+		a.onStatus(status)
+	}
 }

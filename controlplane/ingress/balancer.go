@@ -79,6 +79,9 @@ func (b *Balancer) Serve(s Service) {
 	b.service = s
 	b.Set(s.Backends, s.Algorithm, s.Drain)
 	b.o.Metrics.healthy(b.o, len(s.Backends))
+	if b.proxy != nil {
+		b.proxy.wires.sweep()
+	}
 }
 
 // Unlisten frees the port at once. Connections that are there go on until Close.
@@ -98,7 +101,7 @@ func (b *Balancer) Close(ctx context.Context) {
 	b.end()
 	if b.server != nil {
 		b.server.Close()
-		b.proxy.transport.CloseIdleConnections()
+		b.proxy.close()
 	}
 	b.running.Wait()
 }
@@ -125,7 +128,7 @@ func (b *Balancer) route() (r Route, proxyProtocol bool) {
 
 // ServeHTTP passes a request on, whatever its Host header.
 func (b *Balancer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	a := &answer{ResponseWriter: w, onStatus: func(int) {}}
+	a := &answer{ResponseWriter: w}
 	defer b.o.Metrics.begin(b.o, func() string { return statusLabel(a.status) })()
 	id := requestID(r.Header.Get(api.HeaderRequestID))
 	w.Header().Set(api.HeaderRequestID, id)
@@ -134,5 +137,6 @@ func (b *Balancer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	route, _ := b.route()
-	b.proxy.pass(a, fromOutside(r, id), route, b.Pool, "")
+	clean(r, id)
+	b.proxy.pass(a, r, route, b.Pool, "")
 }

@@ -164,5 +164,5 @@ func (e *Edge) next(host string) (s *site, known bool, changed <-chan struct{}) 
 	if s := e.sites[host]; s != nil {
 		return s, true, e.changed
 	}
-	return &site{Route: Route{Kind: "none"}, pool: newPool(e.now, nil, nil)}, false, e.changed
+	return e.nobody, false, e.changed
 }

@@ -6,17 +6,21 @@ import (
 	"net"
 	"net/http"
 	"net/textproto"
-	"regexp"
 	"strings"
 
 	"nuage/api"
 )
 
-var sane = regexp.MustCompile(`^[A-Za-z0-9._~:/+=-]{1,128}$`)
+// What a backend is told of its caller.
+const (
+	headerFor   = "X-Forwarded-For"
+	headerHost  = "X-Forwarded-Host"
+	headerProto = "X-Forwarded-Proto"
+)
 
 // requestID is the caller's id where it is sane, else a new one of 32 hex digits.
 func requestID(given string) string {
-	if sane.MatchString(given) {
+	if sane(given) {
 		return given
 	}
 	var b [16]byte
@@ -24,30 +28,25 @@ func requestID(given string) string {
 	return hex.EncodeToString(b[:])
 }
 
-// fromOutside is a copy of r with the headers that only the edge may set: what a caller forged is gone.
-func fromOutside(r *http.Request, id string) *http.Request {
-	out := r.Clone(r.Context())
-	for name := range out.Header {
-		if reserved(name) {
-			delete(out.Header, name)
+// sane reports whether an id is 1 to 128 characters that are harmless in a log and a header.
+func sane(id string) bool {
+	for i := range len(id) {
+		switch c := id[i]; {
+		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', strings.IndexByte("._~:/+=-", c) >= 0:
+		default:
+			return false
 		}
 	}
-	for name, values := range forwarded(r) {
-		out.Header[name] = values
+	return len(id) > 0 && len(id) <= 128
+}
+
+// clean puts the headers of a request in order that only the edge may set: what a caller forged goes, who asked for what is told.
+func clean(r *http.Request, id string) {
+	for name := range r.Header {
+		if reserved(name) {
+			delete(r.Header, name)
+		}
 	}
-	out.Header.Set(api.HeaderRequestID, id)
-	return out
-}
-
-// reserved reports whether only the edge may set a header. Programs behind a CGI or WSGI server take X_Nuage_User for
-// X-Nuage-User, so both are.
-func reserved(name string) bool {
-	name = strings.ToLower(strings.ReplaceAll(name, "_", "-"))
-	return name == "forwarded" || name == "x-real-ip" || strings.HasPrefix(name, "x-forwarded-") || strings.HasPrefix(name, "x-nuage-")
-}
-
-// forwarded tells a backend who asked for what.
-func forwarded(r *http.Request) http.Header {
 	client, _, err := net.SplitHostPort(r.RemoteAddr)
 	if err != nil {
 		client = r.RemoteAddr
@@ -56,7 +55,18 @@ func forwarded(r *http.Request) http.Header {
 	if r.TLS != nil {
 		proto = "https"
 	}
-	return http.Header{"X-Forwarded-For": {client}, "X-Forwarded-Host": {r.Host}, "X-Forwarded-Proto": {proto}}
+	told := []string{client, r.Host, proto, id}
+	r.Header[headerFor], r.Header[headerHost], r.Header[headerProto], r.Header[api.HeaderRequestID] = told[0:1:1], told[1:2:2], told[2:3:3], told[3:4:4]
+}
+
+// reserved reports whether only the edge may set a header. Programs behind a CGI or WSGI server take X_Nuage_User for
+// X-Nuage-User, so both are.
+func reserved(name string) bool {
+	if c := name[0] | 0x20; c != 'f' && c != 'x' {
+		return false
+	}
+	name = strings.ToLower(strings.ReplaceAll(name, "_", "-"))
+	return name == "forwarded" || name == "x-real-ip" || strings.HasPrefix(name, "x-forwarded-") || strings.HasPrefix(name, "x-nuage-")
 }
 
 // dropHopByHop removes what is meant for this connection only: RFC 9110, section 7.6.1.
@@ -66,8 +76,18 @@ func dropHopByHop(h http.Header) {
 			h.Del(textproto.TrimString(name))
 		}
 	}
-	for _, name := range []string{"Connection", "Proxy-Connection", "Keep-Alive", "Proxy-Authenticate", "Proxy-Authorization",
-		"Te", "Trailer", "Transfer-Encoding", "Upgrade"} {
-		h.Del(name)
+	for name := range h {
+		if hopByHop(name) {
+			delete(h, name)
+		}
 	}
+}
+
+// hopByHop reports whether a header, named as net/http does, is for one connection only.
+func hopByHop(name string) bool {
+	switch name {
+	case "Connection", "Proxy-Connection", "Keep-Alive", "Proxy-Authenticate", "Proxy-Authorization", "Te", "Trailer", "Transfer-Encoding", "Upgrade":
+		return true
+	}
+	return false
 }

@@ -63,6 +63,7 @@ type Edge struct {
 	metrics  *metrics
 	proxy    *proxy
 	random   func() float64
+	nobody   *site // of hosts without a route
 
 	certificates *certificates // nil: the edge speaks plain HTTP
 
@@ -78,6 +79,7 @@ type site struct {
 	Route
 	pool   *Pool
 	demand *demand
+	seen   *seen
 }
 
 // New returns an edge without routes.
@@ -85,12 +87,16 @@ func New(o Options) *Edge {
 	if o.Random == nil {
 		o.Random = rand.Float64
 	}
-	return &Edge{now: o.Now, random: o.Random, onAnswer: o.OnAnswer, metrics: newMetrics(o.Registerer), proxy: newProxy(o.Logger), sites: map[string]*site{}, changed: make(chan struct{})}
+	e := &Edge{now: o.Now, random: o.Random, onAnswer: o.OnAnswer, metrics: newMetrics(o.Registerer), proxy: newProxy(o.Logger), sites: map[string]*site{}, changed: make(chan struct{})}
+	unknown := Route{Kind: "none"}
+	e.nobody = &site{Route: unknown, pool: newPool(o.Now, nil, nil), demand: newDemand(o.Now()), seen: e.metrics.seen(unknown)}
+	return e
 }
 
 // SetRoutes replaces all routes at once. Requests in flight go on to their end, also on backends that left; a request
 // that arrives after the return of SetRoutes goes to a backend of routes. Of two routes with one host the last counts.
 func (e *Edge) SetRoutes(routes []Route) {
+	e.proxy.wires.sweep()
 	sites := make(map[string]*site, len(routes))
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -98,9 +104,12 @@ func (e *Edge) SetRoutes(routes []Route) {
 		host := hostName(r.Host)
 		s := &site{Route: r}
 		if before := e.sites[host]; before != nil {
-			s.pool, s.demand = before.pool, before.demand
+			s.pool, s.demand, s.seen = before.pool, before.demand, before.seen
 		} else {
 			s.pool, s.demand = newPool(e.now, nil, nil), newDemand(e.now())
+		}
+		if s.seen == nil || !s.seen.of(r) {
+			s.seen = e.metrics.seen(r)
 		}
 		s.pool.Set(r.Backends, RoundRobin, 0)
 		sites[host] = s
@@ -137,7 +146,7 @@ func (e *Edge) InFlight(backendID string) int {
 
 // Close closes the idle connections to backends. Requests in flight go on; the server that calls ServeHTTP ends them.
 func (e *Edge) Close() error {
-	e.proxy.transport.CloseIdleConnections()
+	e.proxy.close()
 	return nil
 }
 
@@ -166,12 +175,11 @@ func (e *Edge) ServeHTTP(w http.ResponseWriter, r *http.Request) { e.answer(w, r
 func (e *Edge) answer(w http.ResponseWriter, r *http.Request, inside bool) {
 	start := e.now()
 	s, known := e.site(hostName(r.Host))
-	a := &answer{ResponseWriter: w, onStatus: func(status int) {
-		if known && e.onAnswer != nil {
-			e.onAnswer(s.Route, status)
-		}
-	}}
-	defer func() { e.metrics.observe(s.Route, a.status, e.now().Sub(start)) }()
+	a := &answer{ResponseWriter: w}
+	if known && e.onAnswer != nil {
+		a.onStatus = func(status int) { e.onAnswer(s.Route, status) }
+	}
+	defer func() { s.seen.observe(a.status, e.now().Sub(start)) }()
 	id := requestID(r.Header.Get(api.HeaderRequestID))
 	w.Header().Set(api.HeaderRequestID, id)
 	switch {
@@ -180,7 +188,8 @@ func (e *Edge) answer(w http.ResponseWriter, r *http.Request, inside bool) {
 	case r.Method != http.MethodConnect && e.leadAway(r, s.Route, inside):
 		toTLS(a, r)
 	default:
-		e.serve(a, fromOutside(r, id), s)
+		clean(r, id)
+		e.serve(a, r, s)
 	}
 }
 
@@ -222,7 +231,7 @@ func (e *Edge) site(host string) (s *site, known bool) {
 	if s := e.sites[host]; s != nil {
 		return s, true
 	}
-	return &site{Route: Route{Kind: "none"}}, false
+	return e.nobody, false
 }
 
 // hostName is a Host header as routes are keyed: lower case, without port and final dot.

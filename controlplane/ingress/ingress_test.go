@@ -481,20 +481,3 @@ nuage_edge_requests_total{code="418",kind="app",name="shop",project="default"} 1
 		t.Error(problems, err)
 	}
 }
-
-func BenchmarkEdge(b *testing.B) {
-	backend := httptest.NewServer(says("ok"))
-	defer backend.Close()
-	e := New(Options{Logger: slog.New(slog.NewTextHandler(io.Discard, nil)), Now: time.Now})
-	e.SetRoutes([]Route{shop(Backend{ID: "app-1", Address: backend.Listener.Addr().String()})})
-	r := httptest.NewRequest("GET", "http://shop.app.localhost/", nil)
-	b.RunParallel(func(pb *testing.PB) {
-		for pb.Next() {
-			w := httptest.NewRecorder()
-			e.ServeHTTP(w, r)
-			if w.Code != 200 {
-				b.Fatal(w.Code)
-			}
-		}
-	})
-}

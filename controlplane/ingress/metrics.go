@@ -3,6 +3,7 @@ package ingress
 import (
 	"net/http"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -31,10 +32,32 @@ func newMetrics(r prometheus.Registerer) *metrics {
 	return m
 }
 
+// seen are the series of one route, looked up once.
+type seen struct {
+	project, name, kind string
+	requests            *prometheus.CounterVec // of the route, by code
+	codes               sync.Map               // of those seen so far, int to prometheus.Counter
+	duration            prometheus.Observer
+}
+
+func (m *metrics) seen(r Route) *seen {
+	return &seen{project: r.Project, name: r.Name, kind: r.Kind, duration: m.duration.WithLabelValues(r.Project, r.Name, r.Kind),
+		requests: m.requests.MustCurryWith(prometheus.Labels{"project": r.Project, "name": r.Name, "kind": r.Kind})}
+}
+
+// of reports whether the series are those of a route.
+func (s *seen) of(r Route) bool {
+	return s.project == r.Project && s.name == r.Name && s.kind == r.Kind
+}
+
 // observe counts one answer.
-func (m *metrics) observe(r Route, status int, took time.Duration) {
-	m.requests.WithLabelValues(r.Project, r.Name, r.Kind, statusLabel(status)).Inc()
-	m.duration.WithLabelValues(r.Project, r.Name, r.Kind).Observe(took.Seconds())
+func (s *seen) observe(status int, took time.Duration) {
+	counter, known := s.codes.Load(status)
+	if !known {
+		counter, _ = s.codes.LoadOrStore(status, s.requests.WithLabelValues(statusLabel(status)))
+	}
+	counter.(prometheus.Counter).Inc()
+	s.duration.Observe(took.Seconds())
 }
 
 // statusLabel is a status as a label. 0 is a handler that wrote nothing, which net/http answers with 200.

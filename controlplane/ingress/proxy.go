@@ -29,12 +29,14 @@ func newDialer() *net.Dialer { return &net.Dialer{Timeout: dialTimeout, KeepAliv
 // proxy passes requests on to the backends of pools. The edge has one, and each load balancer for HTTP.
 type proxy struct {
 	logger    *slog.Logger
-	transport *http.Transport
-	reverse   *httputil.ReverseProxy
+	wires     *wires                 // of direct requests
+	transport *http.Transport        // of the others
+	reverse   *httputil.ReverseProxy // over transport
+	buffers   *buffers
 }
 
 func newProxy(logger *slog.Logger) *proxy {
-	p := &proxy{logger: logger, transport: &http.Transport{
+	p := &proxy{logger: logger, wires: newWires(), buffers: newBuffers(), transport: &http.Transport{
 		DialContext:           newDialer().DialContext,
 		MaxIdleConnsPerHost:   idlePerHost,
 		IdleConnTimeout:       idleTimeout,
@@ -46,14 +48,14 @@ func newProxy(logger *slog.Logger) *proxy {
 		Rewrite:       rewrite,
 		Transport:     relay{p.transport},
 		FlushInterval: -1,
+		BufferPool:    p.buffers,
 		ModifyResponse: func(r *http.Response) error {
-			r.Header.Del(api.HeaderRequestID) // ours stands already
 			f := flightOf(r.Request)
 			f.patience.Stop()
-			stick(r, f)
+			adapt(r, f)
 			return nil
 		},
-		ErrorHandler: p.failed,
+		ErrorHandler: func(w http.ResponseWriter, r *http.Request, err error) { p.failed(w.(*answer), r, flightOf(r), err) },
 		ErrorLog:     slog.NewLogLogger(logger.Handler(), slog.LevelWarn),
 	}
 	return p
@@ -66,9 +68,13 @@ type flightKey struct{}
 func (p *proxy) pass(a *answer, r *http.Request, route Route, pool *Pool, group string) {
 	f := pool.fly(r.Context(), route)
 	f.group, f.secure = group, r.TLS != nil
+	defer f.land()
+	if direct(r) {
+		p.exchange(a, r, f)
+		return
+	}
 	f.patience = time.AfterFunc(patience(route), func() { f.end(errSlow) })
 	defer f.patience.Stop()
-	defer f.land()
 	p.reverse.ServeHTTP(a, r.WithContext(context.WithValue(f.ctx, flightKey{}, f)))
 }
 
@@ -76,17 +82,21 @@ func (p *proxy) pass(a *answer, r *http.Request, route Route, pool *Pool, group 
 func rewrite(p *httputil.ProxyRequest) {
 	p.Out.URL.Scheme = "http"
 	p.Out.URL.RawQuery = p.In.URL.RawQuery
-	for name, values := range forwarded(p.In) {
-		p.Out.Header[name] = values
+	for _, name := range []string{headerFor, headerHost, headerProto} { // which were taken out as a stranger's
+		p.Out.Header[name] = p.In.Header[name]
 	}
 }
 
-// relay sends a request to its flight's next backend, and to the one after where nothing can have happened yet.
+// relay sends requests of the reverse proxy.
 type relay struct{ transport http.RoundTripper }
 
 func (l relay) RoundTrip(r *http.Request) (*http.Response, error) {
-	f := flightOf(r)
 	body := &untouched{ReadCloser: r.Body}
+	return flightOf(r).send(r, body, func(b Backend) (*http.Response, error) { return l.transport.RoundTrip(addressed(r, b, body)) })
+}
+
+// send has a request sent to the flight's next backend, and to the one after where nothing can have happened yet. body is nil without one.
+func (f *flight) send(r *http.Request, body *untouched, to func(Backend) (*http.Response, error)) (*http.Response, error) {
 	var last error
 	for {
 		b, err := f.next()
@@ -94,7 +104,7 @@ func (l relay) RoundTrip(r *http.Request) (*http.Response, error) {
 			return nil, cmp.Or(last, err)
 		}
 		f.answers = b.Group
-		response, err := l.transport.RoundTrip(addressed(r, b, body))
+		response, err := to(b)
 		if err == nil || f.ctx.Err() != nil {
 			return response, err
 		}
@@ -139,7 +149,7 @@ func (u *untouched) Close() error { return nil }
 // repeated by its method, and the connection broke before an answer.
 func repeatable(r *http.Request, body *untouched, err error) bool {
 	if undialled(err) {
-		return !body.read.Load()
+		return body == nil || !body.read.Load()
 	}
 	return idempotent(r.Method) && (r.Body == nil || r.Body == http.NoBody) && broken(err)
 }
@@ -164,9 +174,14 @@ func idempotent(method string) bool {
 	return false
 }
 
+// close closes the connections that are kept.
+func (p *proxy) close() {
+	p.wires.close()
+	p.transport.CloseIdleConnections()
+}
+
 // failed answers for backends that did not.
-func (p *proxy) failed(w http.ResponseWriter, r *http.Request, err error) {
-	a, f := w.(*answer), flightOf(r)
+func (p *proxy) failed(a *answer, r *http.Request, f *flight, err error) {
 	cut := errors.Is(context.Cause(f.ctx), errCut)
 	if tooMuch := new(http.MaxBytesError); errors.As(err, &tooMuch) {
 		writePage(a, r, tooLarge(f.route))
