@@ -31,6 +31,7 @@ type Cloud struct {
 	AuthPools      AuthPools
 	PoolUsers      PoolUsers
 	Functions      Functions
+	Versions       FunctionVersions
 	Triggers       Triggers
 	Queues         Queues
 	Messages       Messages

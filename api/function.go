@@ -13,6 +13,8 @@ const (
 	MaxFunctionMs    = 900_000
 	DefaultMemoryMB  = 128
 	DefaultTimeoutMs = 3000
+
+	MaxFunctionConcurrency = 1000
 )
 
 // Function is code that runs when called.
@@ -24,15 +26,16 @@ type Function struct {
 
 // FunctionSpec is what a user asks of a function.
 type FunctionSpec struct {
-	Runtime   string            `json:"runtime" enum:"wasm,python,nodejs,provided" doc:"how the code is run"`
-	Source    string            `json:"source" doc:"id of the uploaded code (src-...)"`
-	Handler   string            `json:"handler,omitempty" doc:"module.function for python and nodejs, as main.handler; given to a provided runtime as it is; unused for wasm"`
-	MemoryMB  int64             `json:"memoryMb,omitempty" minimum:"0" maximum:"10240" doc:"128 when 0"`
-	TimeoutMs int64             `json:"timeoutMs,omitempty" minimum:"0" maximum:"900000" doc:"3000 when 0"`
-	Env       map[string]string `json:"env,omitempty"`
-	Databases []string          `json:"databases,omitempty" doc:"databases of the project, given as DATABASE_URL (the first) and DATABASE_URL_NAME"`
-	Network   string            `json:"network,omitempty" enum:",none,project,internet" doc:"none when empty, project when a database is bound"`
-	Async     AsyncSpec         `json:"async,omitzero" doc:"what becomes of asynchronous calls; a change of it makes no version"`
+	Runtime     string            `json:"runtime" enum:"wasm,python,nodejs,provided" doc:"how the code is run"`
+	Source      string            `json:"source" doc:"id of the uploaded code (src-...)"`
+	Handler     string            `json:"handler,omitempty" doc:"module.function for python and nodejs, as main.handler; given to a provided runtime as it is; unused for wasm"`
+	MemoryMB    int64             `json:"memoryMb,omitempty" minimum:"0" maximum:"10240" doc:"128 when 0"`
+	TimeoutMs   int64             `json:"timeoutMs,omitempty" minimum:"0" maximum:"900000" doc:"3000 when 0"`
+	Env         map[string]string `json:"env,omitempty"`
+	Databases   []string          `json:"databases,omitempty" doc:"databases of the project, given as DATABASE_URL (the first) and DATABASE_URL_NAME"`
+	Concurrency int               `json:"concurrency,omitempty" minimum:"0" maximum:"1000" doc:"calls at once at most; 0: as many as the project has"`
+	Network     string            `json:"network,omitempty" enum:",none,project,internet" doc:"none when empty, project when a database is bound"`
+	Async       AsyncSpec         `json:"async,omitzero" doc:"what becomes of asynchronous calls; a change of it makes no version"`
 }
 
 // AsyncSpec says what becomes of asynchronous calls. Times and numbers are those of AWS Lambda where they are 0 or absent.
@@ -68,8 +71,9 @@ type InvocationType string
 
 // The invocation types.
 const (
-	Sync  InvocationType = "sync"
-	Async InvocationType = "async"
+	Sync   InvocationType = "sync"
+	Async  InvocationType = "async"
+	DryRun InvocationType = "dry-run" // only looks whether the call could be made; the answer is empty
 )
 
 // Invocation is one call. Payload is any bytes, empty allowed.
@@ -77,6 +81,7 @@ type Invocation struct {
 	Payload     []byte
 	ContentType string
 	Type        InvocationType
+	Qualifier   string // a published version's number, or an alias; "" is what was deployed last
 }
 
 // Answer is what came of a call. FunctionError is "" where the function did not fail, else Handled or Unhandled;
@@ -116,7 +121,7 @@ type Functions interface {
 	Resource[Function, FunctionSpec]
 	// Invoke runs the function. An error of the function is no error here: see Answer.FunctionError. An asynchronous call is
 	// answered when it is durable, with nothing but the request id in its receipt; its payload is MaxEventBytes at most.
-	// NotFound; Invalid: payload over MaxPayloadBytes; Exhausted: too many calls at once; Unavailable: no runtime; Unsupported: the engine has none.
+	// NotFound: also a qualifier that names nothing; Invalid: payload over MaxPayloadBytes; Exhausted: too many calls at once; Unavailable: no runtime; Unsupported: the engine has none.
 	Invoke(ctx context.Context, project, name string, call Invocation) (Answer, error)
 	// Calls answers the newest receipts first, last of them at most (0: 20). NotFound.
 	Calls(ctx context.Context, project, name string, last int) (List[Receipt], error)
@@ -131,8 +136,9 @@ type Trigger struct {
 
 // TriggerSpec says which events. Exactly one kind is set.
 type TriggerSpec struct {
-	Function string `json:"function"`
-	HTTP     bool   `json:"http,omitempty" doc:"requests to FUNCTION.fn.localhost call the function"`
+	Function  string `json:"function"`
+	Qualifier string `json:"qualifier,omitempty" doc:"an alias of the function, or the number of a published version; empty: what was deployed last"`
+	HTTP      bool   `json:"http,omitempty" doc:"requests to FUNCTION.fn.localhost call the function"`
 
 	Queue       string `json:"queue,omitempty" doc:"messages of this queue call the function, in batches"`
 	Batch       int    `json:"batch,omitempty" minimum:"0" maximum:"1000" doc:"messages of a call at most; 10 when 0"`

@@ -25,7 +25,7 @@ const ProblemType = "application/problem+json"
 const (
 	HeaderRequestID      = "X-Request-Id"          // on every answer; on a call of a function in Nuage-Request-Id too
 	HeaderIdempotencyKey = "Idempotency-Key"       // see WithIdempotencyKey
-	HeaderInvocationType = "Nuage-Invocation-Type" // sync or async
+	HeaderInvocationType = "Nuage-Invocation-Type" // sync, async or dry-run
 	HeaderInvocationID   = "Nuage-Request-Id"      // id of a call's receipt
 	HeaderBilledMs       = "Nuage-Billed-Ms"       // whole milliseconds
 	HeaderInitMs         = "Nuage-Init-Ms"         // decimal; on cold calls only

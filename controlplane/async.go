@@ -19,6 +19,7 @@ type asyncEvent struct {
 	Project     string    `json:"project"`
 	Payload     []byte    `json:"payload,omitempty"`
 	ContentType string    `json:"contentType,omitempty"`
+	Qualifier   string    `json:"qualifier,omitempty"` // what it names is looked up at each attempt
 	AcceptedAt  time.Time `json:"acceptedAt"`
 	NextAt      time.Time `json:"nextAt"`              // when it is to be called
 	Attempts    int       `json:"attempts,omitempty"`  // calls that ended
@@ -53,7 +54,7 @@ func (cp *ControlPlane) accept(ctx context.Context, f api.Function, call api.Inv
 		return api.Answer{}, api.Errorf(api.Invalid, "cannot call function %q asynchronously: the payload has %d bytes, and %d is the most", f.Name, len(call.Payload), api.MaxEventBytes)
 	}
 	now := cp.Now().UTC()
-	e := asyncEvent{ID: functions.NewRequestID(), Function: f.ID, Project: f.Project, Payload: call.Payload, ContentType: call.ContentType, AcceptedAt: now, NextAt: now}
+	e := asyncEvent{ID: functions.NewRequestID(), Function: f.ID, Project: f.Project, Payload: call.Payload, ContentType: call.ContentType, Qualifier: call.Qualifier, AcceptedAt: now, NextAt: now}
 	err := cp.Store.Commit(ctx, func(tx *storage.Tx) error { return addEvent(tx, e, false) })
 	if err != nil {
 		return api.Answer{}, err

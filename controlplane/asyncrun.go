@@ -224,7 +224,7 @@ func (a *asyncRunner) call(e asyncEvent) error {
 				return err
 			},
 			after: func() { a.cp.eventMetrics.ended(end) }})
-		_, err = a.cp.call(ctx, f, functions.Call{Payload: e.Payload, ContentType: e.ContentType, RequestID: e.ID})
+		_, err = a.cp.callQualified(ctx, f, e.Qualifier, functions.Call{Payload: e.Payload, ContentType: e.ContentType, RequestID: e.ID})
 	}
 	if err != nil {
 		for !a.try(context.Background(), "an asynchronous call waits again", func() error { return a.putBack(e, err) }) {

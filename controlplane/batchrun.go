@@ -172,7 +172,7 @@ func (p *poller) handle(q api.Queue, batch []message) {
 			ended: func(tx *storage.Tx, r callEnd) (err error) { done, err = p.ended(tx, batch, r); return err },
 			after: func() { p.cp.eventMetrics.deleted(&q.Meta, done) },
 		})
-		_, err = p.cp.call(ctx, f, functions.Call{Payload: events.Batch(q.Name, all), ContentType: "application/json"})
+		_, err = p.cp.callQualified(ctx, f, p.trigger.Spec.Qualifier, functions.Call{Payload: events.Batch(q.Name, all), ContentType: "application/json"})
 	}
 	p.mu.Lock()
 	if p.tight++; err == nil {

@@ -25,6 +25,7 @@ var billable = map[string][]string{
 	"Functions":      {"function-requests", "function-gb-seconds", "function-vcpu-seconds"}, // by receipts, not by runs
 	"AuthPools":      nil,                                                                   // free, as the first 50,000 users are elsewhere
 	"PoolUsers":      nil,
+	"Versions":       nil, // of functions: their calls are billed
 	"Triggers":       nil, // what they call is billed
 	"Queues":         {"queue-requests"},
 	"Messages":       nil, // by their queue

@@ -19,22 +19,62 @@ func (r functionVerbs) Invoke(ctx context.Context, project, name string, call ap
 	if err != nil {
 		return api.Answer{}, err
 	}
+	version, err := r.cp.version(f, call.Qualifier)
+	if err != nil {
+		return api.Answer{}, err
+	}
+	if call.Type == api.DryRun {
+		return r.cp.dryRun(f, version, call)
+	}
 	if call.Type == api.Async {
 		return r.cp.accept(ctx, f, call)
 	}
-	return r.cp.call(ctx, f, functions.Call{Payload: call.Payload, ContentType: call.ContentType})
+	return r.cp.call(ctx, f, functions.Call{Payload: call.Payload, ContentType: call.ContentType, Version: version})
+}
+
+// dryRun says whether a call would be made, without making it: its version in the receipt, and nothing else.
+func (cp *ControlPlane) dryRun(f api.Function, version int, call api.Invocation) (api.Answer, error) {
+	if version == 0 {
+		version = f.Status.Version
+	}
+	switch {
+	case f.Status.Phase == api.Failed && version == f.Status.Version:
+		return api.Answer{}, deployFailed(f)
+	case len(call.Payload) > api.MaxPayloadBytes:
+		return api.Answer{}, functions.PayloadTooLarge(f.Name, len(call.Payload))
+	}
+	return api.Answer{Receipt: api.Receipt{Function: f.Name, FunctionID: f.ID, Project: f.Project, Version: version, Status: "ok"}}, nil
+}
+
+func deployFailed(f api.Function) error {
+	return api.Errorf(api.Unavailable, "cannot call function %q: its deploy failed: %s", f.Name, f.Status.LastError)
+}
+
+// callQualified runs what the qualifier names now.
+func (cp *ControlPlane) callQualified(ctx context.Context, f api.Function, qualifier string, c functions.Call) (api.Answer, error) {
+	version, err := cp.version(f, qualifier)
+	if err != nil {
+		return api.Answer{}, err
+	}
+	c.Version = version
+	return cp.call(ctx, f, c)
 }
 
 // call runs a function. One that the invoker does not have yet, as right after a start, is deployed first.
 func (cp *ControlPlane) call(ctx context.Context, f api.Function, c functions.Call) (api.Answer, error) {
-	if f.Status.Phase == api.Failed {
-		return api.Answer{}, api.Errorf(api.Unavailable, "cannot call function %q: its deploy failed: %s", f.Name, f.Status.LastError)
+	if f.Status.Phase == api.Failed && c.Version == 0 {
+		return api.Answer{}, deployFailed(f)
 	}
 	answer, err := cp.invoker.Invoke(ctx, f.ID, c)
 	if !errors.Is(err, api.NotFound) {
 		return answer, err
 	}
-	if f, err = cp.deployFunction(ctx, f.ID); err != nil {
+	if c.Version != 0 {
+		err = cp.deployVersion(ctx, f, c.Version)
+	} else {
+		f, err = cp.deployFunction(ctx, f.ID)
+	}
+	if err != nil {
 		return api.Answer{}, err
 	}
 	return cp.invoker.Invoke(ctx, f.ID, c)
@@ -161,10 +201,16 @@ func (j journal) commit(ctx context.Context, r functions.Record, records []stora
 	return err
 }
 
-// httpFunction answers requests to a function's host name, by the function as it is when the request comes.
-func (cp *ControlPlane) httpFunction(id string) http.Handler {
+// httpFunction answers requests to a function's host name, by the function as it is when the request comes, or by what the
+// qualifier names.
+func (cp *ControlPlane) httpFunction(id, qualifier string) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		f, err := cp.functionByID(id)
+		if err != nil {
+			writeCallError(w, err)
+			return
+		}
+		version, err := cp.version(f, qualifier)
 		if err != nil {
 			writeCallError(w, err)
 			return
@@ -175,7 +221,7 @@ func (cp *ControlPlane) httpFunction(id string) http.Handler {
 			return
 		}
 		request := functions.NewRequestID()
-		answer, err := cp.call(r.Context(), f, functions.Call{Payload: functions.HTTPEvent(r, body, request, cp.Now()), ContentType: "application/json", RequestID: request})
+		answer, err := cp.call(r.Context(), f, functions.Call{Payload: functions.HTTPEvent(r, body, request, cp.Now()), ContentType: "application/json", RequestID: request, Version: version})
 		if err != nil {
 			writeCallError(w, err)
 			return

@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"maps"
+	"math/rand/v2"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -48,7 +49,7 @@ type Options struct {
 
 	SpotRate   float64        // how often the cloud takes a running spot instance back, times an hour in the mean; 0: never
 	SpotNotice time.Duration  // that it gives when it does
-	Random     func() float64 // at least 0 and under 1: decides which; required with a SpotRate
+	Random     func() float64 // at least 0 and under 1: decides which; math/rand/v2 when nil
 }
 
 // ControlPlane is one running cloud.
@@ -87,6 +88,9 @@ type ControlPlane struct {
 // New opens the control plane over its parts: the first project and token are made where the store is new, and
 // functions are deployed again. Nothing converges before Run.
 func New(ctx context.Context, o Options) (*ControlPlane, error) {
+	if o.Random == nil {
+		o.Random = rand.Float64
+	}
 	cp := &ControlPlane{Options: o, log: o.Logger, started: o.Now(), changes: newBroadcast(), networks: newSet(), used: &usage{bytes: map[string]int64{}}, helpers: newSet(), buildLogs: newBuildLogs(), inService: newInService(), tally: newTally()}
 	if err := cp.openClock(); err != nil {
 		return nil, err
@@ -161,7 +165,7 @@ func (cp *ControlPlane) Cloud() api.Cloud {
 		Instances: instances{cp.instances()}, LoadBalancers: loadBalancers{cp.loadBalancers()},
 		InstanceGroups: instanceGroups{cp.instanceGroups()}, Apps: apps{cp.apps()}, Databases: databases{cp.databases()}, Backups: cp.backups(),
 		AuthPools: authPools{cp.authPools()}, PoolUsers: poolUsers{cp},
-		Functions: functionVerbs{cp.functions()}, Triggers: cp.triggers(), Queues: queues{cp.queues()}, Messages: messages{cp}, Sources: sources{cp}, Streams: streams{cp},
+		Functions: functionVerbs{cp.functions()}, Versions: functionVersions{cp}, Triggers: cp.triggers(), Queues: queues{cp.queues()}, Messages: messages{cp}, Sources: sources{cp}, Streams: streams{cp},
 		Activities: activities{cp}, Ledger: ledger{cp}, Clock: billingClock{cp}, Comparisons: comparisons{cp}, System: system{cp},
 	}
 }

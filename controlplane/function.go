@@ -66,6 +66,8 @@ func (cp *ControlPlane) checkFunctionFields(name string, s *api.FunctionSpec) er
 		return api.Errorf(api.Invalid, "cannot deploy function %q with %d MB: %d to %d is possible", name, s.MemoryMB, api.MinFunctionMB, api.MaxFunctionMB)
 	case s.TimeoutMs < 1 || s.TimeoutMs > api.MaxFunctionMs:
 		return api.Errorf(api.Invalid, "cannot deploy function %q with a time-out of %d ms: 1 to %d is possible", name, s.TimeoutMs, api.MaxFunctionMs)
+	case s.Concurrency < 0 || s.Concurrency > api.MaxFunctionConcurrency:
+		return api.Errorf(api.Invalid, "cannot deploy function %q with %d calls at once: 1 to %d is possible, 0 for all that the project has", name, s.Concurrency, api.MaxFunctionConcurrency)
 	case s.Network != "none" && s.Network != "project" && s.Network != "internet":
 		return api.Errorf(api.Invalid, "cannot deploy function %q with network %q: there are none, project and internet", name, s.Network)
 	case s.Network != "none" && s.Runtime == "wasm":
@@ -115,5 +117,8 @@ func (cp *ControlPlane) retireFunction(tx *storage.Tx, f *api.Function) (bool, e
 		}
 		return nil
 	})
-	return true, err
+	if err != nil {
+		return true, err
+	}
+	return true, dropVersions(tx, f)
 }

@@ -52,11 +52,15 @@ func (cp *ControlPlane) referenced() (sources, code map[string]bool, err error) 
 			functionTable.Each(tx, "", func(f api.Function) error {
 				sources[f.Spec.Source], code[strings.TrimPrefix(f.Spec.Source, "src-")] = true, true
 				return nil
+			}),
+			functionVersionTable.Each(tx, "", func(v functionVersion) error {
+				sources[v.Spec.Source], code[strings.TrimPrefix(v.Spec.Source, "src-")] = true, true
+				return nil
 			}))
 	})
 	for _, d := range cp.Store.Damaged() {
 		switch d.Name {
-		case appTable.Name(), releaseTable.Name(), functionTable.Name():
+		case appTable.Name(), releaseTable.Name(), functionTable.Name(), functionVersionTable.Name():
 			return nil, nil, api.Errorf(api.Unavailable, "cannot tell which sources are in use: %s %q does not decode", d.Name, d.Key)
 		}
 	}

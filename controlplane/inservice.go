@@ -196,7 +196,7 @@ func (cp *ControlPlane) deployment(f *api.Function) (functions.Deployment, error
 	d := functions.Deployment{
 		FunctionID: f.ID, Project: f.Project, Name: f.Name, Version: f.Status.Version, Runtime: f.Spec.Runtime, Handler: f.Spec.Handler,
 		CodeDir: dir, Digest: f.Spec.Source, MemoryMB: f.Spec.MemoryMB, TimeoutMs: f.Spec.TimeoutMs, Env: map[string]string{},
-		Internet: f.Spec.Network == "internet",
+		Internet: f.Spec.Network == "internet", Concurrency: f.Spec.Concurrency,
 	}
 	for k, v := range f.Spec.Env {
 		d.Env[k] = v

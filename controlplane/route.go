@@ -52,7 +52,7 @@ func (cp *ControlPlane) route(w *world) {
 	}
 	for _, t := range w.triggers {
 		if f, ok := w.by.functions[t.Project+"/"+t.Spec.Function]; ok && t.Spec.HTTP {
-			routes = append(routes, ingress.Route{Host: hostName(f.Name, f.Project, "fn"), Project: f.Project, Name: f.Name, Kind: "function", Handler: cp.httpFunction(f.ID)})
+			routes = append(routes, ingress.Route{Host: hostName(f.Name, f.Project, "fn"), Project: f.Project, Name: f.Name, Kind: "function", Handler: cp.httpFunction(f.ID, t.Spec.Qualifier)})
 		}
 	}
 	routes = append(routes, cp.authRoute())

@@ -193,6 +193,9 @@ var (
 	measureTable    = storage.NewTable("measurements", func(m *measured) string { return m.key() })
 	settingTable    = storage.NewTable("settings", func(s *setting) string { return s.Key })
 
+	functionVersionTable = storage.NewTable("function-versions", func(v *functionVersion) string { return functionVersionKey(v.Function, v.Version) })
+	functionAliasTable   = storage.NewTable("function-aliases", func(a *functionAlias) string { return functionAliasKey(a.Function, a.Name) })
+
 	messageTable    = storage.NewTable("messages", func(m *message) string { return m.key() }, storage.Many("visible", func(m *message) string { return m.Queue + "/" + storage.TimeKey(m.VisibleAt) }))
 	queueStateTable = storage.NewTable("queue-states", func(s *queueState) string { return s.ID })
 	asyncTable      = storage.NewTable("async-events", func(e *asyncEvent) string { return e.ID }, storage.Many("due", func(e *asyncEvent) string { return e.due() }))

@@ -3,6 +3,7 @@ package controlplane
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"nuage/api"
@@ -31,8 +32,12 @@ func triggerText(s api.TriggerSpec) string {
 	return fmt.Sprintf("messages of queue %s call function %s", s.Queue, s.Function)
 }
 
+// checkTrigger takes an alias or a version as part of the function's name too, as hello:live.
 func checkTrigger(_ context.Context, old, next *api.Trigger) error {
 	s := &next.Spec
+	if name, qualifier, ok := strings.Cut(s.Function, ":"); ok {
+		s.Function, s.Qualifier = name, qualifier
+	}
 	switch {
 	case s.HTTP == (s.Queue != ""):
 		return api.Errorf(api.Invalid, "cannot create trigger %q: say what triggers it, one of http and queue", next.Name)
@@ -67,12 +72,15 @@ func checkBatch(name string, s *api.TriggerSpec) error {
 }
 
 func (cp *ControlPlane) admitTrigger(tx *storage.Tx, _ api.Actor, _, next *api.Trigger) error {
-	if next.Spec.HTTP {
-		return cp.admitHTTP(tx, next)
-	}
 	f, err := cp.functions().find(tx, next.Project, next.Spec.Function)
 	if err != nil {
 		return err
+	}
+	if _, err := cp.resolve(tx, f, next.Spec.Qualifier); err != nil {
+		return err
+	}
+	if next.Spec.HTTP {
+		return cp.admitHTTP(tx, next)
 	}
 	return cp.admitBatch(tx, next, f)
 }

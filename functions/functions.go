@@ -29,6 +29,8 @@ type Deployment struct {
 	Hosts      map[string]string // extra host names: name -> address
 	// Concurrency bounds the calls of this function at once; 0: only the Invoker's own bound.
 	Concurrency int
+	// Published says that the version never changes and is called by its number: it does not take the other calls.
+	Published bool
 	// Checked says that the same code was checked before, as at a boot: Deploy then skips Runtime.Check.
 	Checked bool
 }
@@ -116,5 +118,6 @@ type Record struct {
 type Call struct {
 	Payload     []byte
 	ContentType string
+	Version     int    // a published version; 0: what was deployed last
 	RequestID   string // from NewRequestID; "" makes one
 }

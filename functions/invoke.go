@@ -28,17 +28,16 @@ func NewRequestID() string {
 // Invoke calls a function and waits for its answer. The answer leaves only after the Journal has the receipt. A
 // caller that goes away does not stop the call: it runs on and is charged. What the function does wrong is in
 // Answer.FunctionError.
-// NotFound: not deployed. Invalid: payload over api.MaxPayloadBytes, or one the runtime can not take. Exhausted: too
+// NotFound: not deployed, or that version is not. Invalid: payload over api.MaxPayloadBytes, or one the runtime can not take. Exhausted: too
 // many calls at once. Unavailable: the engine or the journal does not answer, or the cloud is stopping.
 func (i *Invoker) Invoke(ctx context.Context, functionID string, c Call) (api.Answer, error) {
-	f, v, err := i.acquire(functionID)
+	f, v, err := i.acquire(functionID, c.Version)
 	if err != nil {
 		return api.Answer{}, err
 	}
 	defer i.release(v)
 	if len(c.Payload) > api.MaxPayloadBytes {
-		return api.Answer{}, api.Errorf(api.Invalid, "cannot call function %q: the payload has %d bytes, and %d is the most",
-			v.Name, len(c.Payload), api.MaxPayloadBytes)
+		return api.Answer{}, PayloadTooLarge(v.Name, len(c.Payload))
 	}
 	free, err := i.enter(f, v)
 	if err != nil {
@@ -50,6 +49,11 @@ func (i *Invoker) Invoke(ctx context.Context, functionID string, c Call) (api.An
 		c.RequestID = NewRequestID()
 	}
 	return i.run(context.WithoutCancel(ctx), f, v, c)
+}
+
+// PayloadTooLarge is the error for an event over api.MaxPayloadBytes.
+func PayloadTooLarge(function string, size int) error {
+	return api.Errorf(api.Invalid, "cannot call function %q: the payload has %d bytes, and %d is the most", function, size, api.MaxPayloadBytes)
 }
 
 // enter takes a slot of the function and one of the whole.

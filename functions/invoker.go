@@ -4,7 +4,9 @@ import (
 	"context"
 	"io"
 	"log/slog"
+	"maps"
 	"reflect"
+	"slices"
 	"sync"
 	"time"
 
@@ -44,7 +46,8 @@ type function struct {
 	deploying sync.Mutex // one Deploy or Remove at a time
 	log       *Log
 	slots     slots
-	current   *version // guarded by Invoker.mu; nil before the first deploy and after removal
+	current   *version         // guarded by Invoker.mu; nil before the first deploy and after removal
+	published map[int]*version // guarded by Invoker.mu
 }
 
 // version is one deployment that takes calls.
@@ -84,7 +87,7 @@ func (o Options) withDefaults() Options {
 	return o
 }
 
-// Deploy makes d the version that takes calls. The code is checked and made ready first; then d takes over and the
+// Deploy makes d the version that takes calls; one that is Published takes those that name it. The code is checked and made ready first; then d takes over and the
 // calls of the version before it finish on that one. Deploying what already serves does nothing.
 // Invalid: the code can not run, with the compiler's or interpreter's text. Unsupported: no such runtime here.
 // Unavailable: the engine does not answer, or the Invoker is closed. Conflict: a newer version serves already. On an
@@ -147,12 +150,34 @@ func (i *Invoker) Remove(functionID string) {
 	f.deploying.Lock()
 	defer f.deploying.Unlock()
 	i.mu.Lock()
-	old := f.current
-	f.current = nil
 	delete(i.functions, functionID)
 	i.mu.Unlock()
-	i.retire(old)
+	i.retireVersions(f)
 	f.log.Close()
+}
+
+// Withdraw takes a published version away; its calls finish. An unknown one is fine.
+func (i *Invoker) Withdraw(functionID string, number int) {
+	i.mu.Lock()
+	var old *version
+	if f := i.functions[functionID]; f != nil {
+		old = f.published[number]
+		delete(f.published, number)
+	}
+	i.mu.Unlock()
+	i.retire(old)
+}
+
+// retireVersions retires all versions of a function.
+func (i *Invoker) retireVersions(f *function) {
+	i.mu.Lock()
+	all := slices.Collect(maps.Values(f.published))
+	all = append(all, f.current)
+	f.current, f.published = nil, map[int]*version{}
+	i.mu.Unlock()
+	for _, v := range all {
+		i.retire(v)
+	}
 }
 
 // Logs returns the newest lines of a function, oldest first: at most tail of them, all that is kept for 0. With
@@ -190,11 +215,7 @@ func (i *Invoker) retireAll() {
 	i.functions = map[string]*function{}
 	i.mu.Unlock()
 	for _, f := range functions {
-		i.mu.Lock()
-		old := f.current
-		f.current = nil
-		i.mu.Unlock()
-		i.retire(old)
+		i.retireVersions(f)
 		f.log.Close()
 	}
 }
@@ -215,7 +236,7 @@ func (i *Invoker) function(id string) *function {
 	defer i.mu.Unlock()
 	f := i.functions[id]
 	if f == nil {
-		f = &function{log: NewLog(i.options.LogLines)}
+		f = &function{log: NewLog(i.options.LogLines), published: map[int]*version{}}
 		i.functions[id] = f
 	}
 	return f
@@ -225,6 +246,9 @@ func (i *Invoker) function(id string) *function {
 func (i *Invoker) serves(f *function, d Deployment) (bool, error) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
+	if d.Published {
+		return f.version(d.Version) != nil, nil
+	}
 	if f.current == nil {
 		return false, nil
 	}
@@ -244,12 +268,25 @@ func (i *Invoker) swap(id string, f *function, v *version) error {
 		i.closeProgram(v)
 		return api.Errorf(api.Unavailable, "cannot deploy function %q: it was removed meanwhile, or the cloud is stopping", v.Name)
 	}
+	if v.Published {
+		f.published[v.Version] = v
+		i.mu.Unlock()
+		return nil
+	}
 	old := f.current
 	f.current = v
 	i.mu.Unlock()
 	f.slots.setLimit(v.Concurrency)
 	i.retire(old)
 	return nil
+}
+
+// version finds the one with a number, 0 for what was deployed last; nil: there is none. The lock is held.
+func (f *function) version(number int) *version {
+	if f.current != nil && (number == 0 || number == f.current.Version) {
+		return f.current
+	}
+	return f.published[number]
 }
 
 // retire closes v's program once its last call is over.
@@ -272,20 +309,21 @@ func (i *Invoker) closeProgram(v *version) {
 	}
 }
 
-// acquire finds the version that takes calls now and counts one in.
-func (i *Invoker) acquire(functionID string) (*function, *version, error) {
+// acquire finds the version that takes a call now and counts one in.
+func (i *Invoker) acquire(functionID string, number int) (*function, *version, error) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	if i.closed {
 		return nil, nil, api.Errorf(api.Unavailable, "cannot call function %q: the cloud is stopping", functionID)
 	}
 	f := i.functions[functionID]
-	if f == nil || f.current == nil {
+	if f == nil || f.version(number) == nil {
 		return nil, nil, api.Errorf(api.NotFound, "cannot call function %q: it is not deployed", functionID)
 	}
-	f.current.calls++
+	v := f.version(number)
+	v.calls++
 	i.busy.Add(1)
-	return f, f.current, nil
+	return f, v, nil
 }
 
 // release counts a call out.

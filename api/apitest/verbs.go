@@ -297,6 +297,7 @@ func (s *suite) invocations(t *testing.T) {
 		t.Errorf("the last two calls are %+v, want two, newest first", calls.Items)
 	}
 	s.fails(t, project)
+	s.versions(t, project)
 	_, err = s.Cloud.Functions.Invoke(s.Context, project, "nobody", api.Invocation{Type: api.Sync})
 	wants(t, "invoke nobody", err, api.NotFound)
 	_, err = s.Cloud.Functions.Calls(s.Context, project, "nobody", 0)
@@ -327,6 +328,98 @@ func (s *suite) echoes(t *testing.T, project, payload string) {
 	if len(calls.Items) != 1 || calls.Items[0].RequestID != r.RequestID || calls.Items[0].Cost != r.Cost {
 		t.Errorf("the newest call is %+v, want %+v", calls.Items, r)
 	}
+}
+
+// versions publishes versions of echo and leads aliases to them.
+func (s *suite) versions(t *testing.T, project string) {
+	t.Helper()
+	x, ctx := s.Cloud.Versions, s.Context
+	first, err := x.Publish(ctx, project, "echo")
+	must(t, "publish", err)
+	again, err := x.Publish(ctx, project, "echo")
+	must(t, "publish again", err)
+	if first.Version != 1 || first.Function != "echo" || first.Spec.Source == "" || !again.PublishedAt.Equal(first.PublishedAt) {
+		t.Errorf("published %+v, then %+v, want version 1 twice", first, again)
+	}
+	f, err := s.Cloud.Functions.Get(ctx, project, "echo")
+	must(t, "get", err)
+	f.Spec.Env = map[string]string{"A": "2"}
+	_, err = s.Cloud.Functions.Update(ctx, project, "echo", f.Spec, 0)
+	must(t, "deploy again", err)
+	trial[api.Function, api.FunctionSpec]{functions(), s, ctx, project, s.Cloud.Functions}.settled(t, "echo")
+	_, err = x.SetAlias(ctx, project, "echo", "live", []api.VersionShare{{Version: 2, Percent: 100}})
+	wants(t, "an alias of a version that is not published", err, api.NotFound)
+	_, err = x.Publish(ctx, project, "echo")
+	must(t, "publish the second", err)
+	for why, shares := range map[string][]api.VersionShare{"none": nil, "half": {{Version: 1, Percent: 50}}, "twice": {{Version: 1, Percent: 50}, {Version: 1, Percent: 50}},
+		"three": {{Version: 1, Percent: 50}, {Version: 2, Percent: 25}, {Version: 3, Percent: 25}}} {
+		_, err = x.SetAlias(ctx, project, "echo", "live", shares)
+		wants(t, "an alias with bad shares: "+why, err, api.Invalid)
+	}
+	_, err = x.SetAlias(ctx, project, "echo", "12", []api.VersionShare{{Version: 1, Percent: 100}})
+	wants(t, "an alias that is a number", err, api.Invalid)
+	alias, err := x.SetAlias(ctx, project, "echo", "live", []api.VersionShare{{Version: 1}, {Version: 2, Percent: 40}})
+	must(t, "an alias of two", err)
+	if want := []api.VersionShare{{Version: 2, Percent: 40}, {Version: 1, Percent: 60}}; !slices.Equal(alias.Versions, want) {
+		t.Errorf("the alias leads to %v, want %v", alias.Versions, want)
+	}
+	s.qualified(t, project)
+	s.withdrawn(t, project)
+}
+
+// qualified calls versions by number and by alias; the receipt tells which it was.
+func (s *suite) qualified(t *testing.T, project string) {
+	t.Helper()
+	call := func(qualifier string, kind api.InvocationType) (api.Answer, error) {
+		return s.Cloud.Functions.Invoke(s.Context, project, "echo", api.Invocation{Type: kind, Qualifier: qualifier, Payload: []byte("x")})
+	}
+	seen := map[int]int{}
+	for range 100 {
+		a, err := call("live", api.Sync)
+		must(t, "call the alias", err)
+		seen[a.Receipt.Version]++
+	}
+	if seen[1] < 30 || seen[2] < 15 || seen[1]+seen[2] != 100 {
+		t.Errorf("of 100 calls %v went to the versions, want about 60 and 40", seen)
+	}
+	for qualifier, want := range map[string]int{"1": 1, "2": 2, "": 2} {
+		a, err := call(qualifier, api.Sync)
+		must(t, "call version "+qualifier, err)
+		dry, err := call(qualifier, api.DryRun)
+		must(t, "try version "+qualifier, err)
+		if a.Receipt.Version != want || string(a.Payload) != "x" || dry.Receipt.Version != want || len(dry.Payload) != 0 {
+			t.Errorf("version %q answers %q as %d, and %q as %d when only tried", qualifier, a.Payload, a.Receipt.Version, dry.Payload, dry.Receipt.Version)
+		}
+	}
+	for _, qualifier := range []string{"9", "nobody"} {
+		_, err := call(qualifier, api.Sync)
+		wants(t, "call "+qualifier, err, api.NotFound)
+		_, err = call(qualifier, api.DryRun)
+		wants(t, "try "+qualifier, err, api.NotFound)
+	}
+}
+
+// withdrawn deletes what is not used, and is refused what is.
+func (s *suite) withdrawn(t *testing.T, project string) {
+	t.Helper()
+	x, ctx := s.Cloud.Versions, s.Context
+	wants(t, "delete a version with an alias", x.Unpublish(ctx, project, "echo", 1), api.Conflict)
+	_, err := x.SetAlias(ctx, project, "echo", "live", []api.VersionShare{{Version: 2, Percent: 100}})
+	must(t, "lead the alias elsewhere", err)
+	must(t, "delete a version", x.Unpublish(ctx, project, "echo", 1))
+	wants(t, "delete it again", x.Unpublish(ctx, project, "echo", 1), api.NotFound)
+	versions, err := x.Versions(ctx, project, "echo")
+	must(t, "versions", err)
+	if len(versions.Items) != 1 || versions.Items[0].Version != 2 || !slices.Equal(versions.Items[0].Aliases, []string{"live"}) {
+		t.Errorf("the versions are %+v, want the second with its alias", versions.Items)
+	}
+	aliases, err := x.Aliases(ctx, project, "echo")
+	must(t, "aliases", err)
+	if len(aliases.Items) != 1 || aliases.Items[0].Name != "live" {
+		t.Errorf("the aliases are %+v", aliases.Items)
+	}
+	must(t, "delete an alias", x.DeleteAlias(ctx, project, "echo", "live"))
+	wants(t, "delete it again", x.DeleteAlias(ctx, project, "echo", "live"), api.NotFound)
 }
 
 // fails checks that an error of the function is none of the cloud.

@@ -48,6 +48,7 @@ func New(url, token string, opts ...Option) api.Cloud {
 		AuthPools:      resource[api.AuthPool, api.AuthPoolSpec]{c, "auth-pools"},
 		PoolUsers:      poolUsers{c},
 		Functions:      functions{resource[api.Function, api.FunctionSpec]{c, "functions"}},
+		Versions:       functionVersions{functions{resource[api.Function, api.FunctionSpec]{c, "functions"}}},
 		Triggers:       resource[api.Trigger, api.TriggerSpec]{c, "triggers"},
 		Queues:         resource[api.Queue, api.QueueSpec]{c, "queues"},
 		Messages:       messages{c},

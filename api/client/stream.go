@@ -26,8 +26,12 @@ func (f functions) Invoke(ctx context.Context, project, name string, call api.In
 	if call.ContentType != "" {
 		header.Set("Content-Type", call.ContentType)
 	}
+	query := url.Values{}
+	if call.Qualifier != "" {
+		query.Set("qualifier", call.Qualifier)
+	}
 	answer, err := f.c.send(ctx, request{
-		method: http.MethodPost, path: f.at(project, name, "invocations"), header: header, content: bytes.NewReader(call.Payload),
+		method: http.MethodPost, path: f.at(project, name, "invocations"), query: query, header: header, content: bytes.NewReader(call.Payload),
 	})
 	if err != nil {
 		return api.Answer{}, err

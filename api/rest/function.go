@@ -25,8 +25,9 @@ func (f *face) functionRoutes() []route {
 
 type invokeInput struct {
 	Named
-	Type    string `header:"Nuage-Invocation-Type" enum:"sync,async" doc:"sync when absent"`
-	LogType string `header:"Nuage-Log-Type" enum:"tail,none" doc:"tail: answer the last 4 KB of the log in Nuage-Log"`
+	Type      string `header:"Nuage-Invocation-Type" enum:"sync,async,dry-run" doc:"sync when absent; dry-run only looks whether the call could be made"`
+	Qualifier string `query:"qualifier" maxLength:"40" doc:"an alias, or the number of a published version; absent: what was deployed last" example:"live"`
+	LogType   string `header:"Nuage-Log-Type" enum:"tail,none" doc:"tail: answer the last 4 KB of the log in Nuage-Log"`
 }
 
 type callsInput struct {
@@ -51,7 +52,7 @@ func (f *face) invoke(w http.ResponseWriter, r *http.Request, in *invokeInput) e
 		return event.explain(refuseBody(event, err))
 	}
 	deadlines(w, time.Time{})
-	call := api.Invocation{Payload: payload, ContentType: r.Header.Get("Content-Type"), Type: api.InvocationType(in.Type)}
+	call := api.Invocation{Payload: payload, ContentType: r.Header.Get("Content-Type"), Type: api.InvocationType(in.Type), Qualifier: in.Qualifier}
 	if call.Type == "" {
 		call.Type = api.Sync
 	}
@@ -76,6 +77,11 @@ func writeAnswer(w http.ResponseWriter, kind api.InvocationType, withLog bool, a
 		return err
 	}
 	h := w.Header()
+	if kind == api.DryRun {
+		h.Set(api.HeaderReceipt, string(receipt))
+		w.WriteHeader(http.StatusNoContent)
+		return nil
+	}
 	h.Set(api.HeaderInvocationID, a.Receipt.RequestID)
 	if kind == api.Async {
 		w.WriteHeader(http.StatusAccepted)
@@ -120,6 +126,7 @@ func invocation(op *huma.Operation) {
 		headers[name] = &huma.Param{Description: about, Schema: text}
 	}
 	op.Responses["200"].Headers = headers
+	op.Responses["204"] = &huma.Response{Description: "The call could be made; it was not, as asked."}
 	op.Responses["202"] = &huma.Response{Description: "Durable, to be run soon.", Headers: map[string]*huma.Param{
 		api.HeaderInvocationID: headers[api.HeaderInvocationID],
 	}}

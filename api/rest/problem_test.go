@@ -65,7 +65,7 @@ func TestBadInput(t *testing.T) {
 		{"bad generation", "DELETE", instances + "/a", ``, []string{"If-Match: new"}, unprocessable("header.If-Match", "invalid value: expected a generation: a whole number from 1")},
 		{"bad time", "GET", "/v1/usage?from=yesterday", ``, nil, unprocessable("query.from", "invalid date/time for format 2006-01-02T15:04:05.999999999Z07:00")},
 		{"bad type of call", "POST", "/v1/projects/default/functions/echo/invocations", `{}`, []string{"Nuage-Invocation-Type: maybe"},
-			unprocessable("header.Nuage-Invocation-Type", `expected value to be one of "sync, async"`)},
+			unprocessable("header.Nuage-Invocation-Type", `expected value to be one of "sync, async, dry-run"`)},
 		{"not there", "GET", instances + "/nobody", ``, nil, problemText("Not Found", 404, "not_found", `cannot find "nobody": list what is there`)},
 		{"in use", "DELETE", "/v1/projects/shop", ``, nil, problemText("Conflict", 409, "conflict", `cannot delete the project "shop": it is not empty`)},
 		{"no such path", "GET", "/v1/nothing", ``, nil, problemText("Not Found", 404, "not_found", `cannot find the path "/v1/nothing": /docs lists all of them`)},

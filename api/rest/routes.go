@@ -55,6 +55,7 @@ func (f *face) routes() []route {
 		f.poolUserRoutes(),
 		resourceRoutes(noun{"functions", "function"}, c.Functions, api.FunctionSpec{Runtime: "python", Source: "src-...", Handler: "main.handler"}),
 		f.functionRoutes(),
+		f.functionVersionRoutes(),
 		resourceRoutes(noun{"triggers", "trigger"}, c.Triggers, api.TriggerSpec{Function: "hello", HTTP: true}),
 		resourceRoutes(noun{"queues", "queue"}, c.Queues, api.QueueSpec{VisibilitySeconds: 30}),
 		f.messageRoutes(),

@@ -46,6 +46,7 @@ func functionColumns() []column[api.Function] {
 		}},
 		{head: "URL", cell: func(f api.Function) string { return f.Status.URL }},
 		{head: "HANDLER", cell: func(f api.Function) string { return f.Spec.Handler }, detail: true},
+		{head: "CONCURRENCY", cell: func(f api.Function) string { return atMost(f.Spec.Concurrency) }, detail: true},
 		{head: "NETWORK", cell: func(f api.Function) string { return f.Spec.Network }, detail: true},
 		{head: "DATABASES", cell: func(f api.Function) string { return strings.Join(f.Spec.Databases, ",") }, detail: true},
 		{head: "ASYNC", cell: func(f api.Function) string { return asyncText(f.Spec.Async) }, detail: true},
@@ -53,6 +54,14 @@ func functionColumns() []column[api.Function] {
 		{head: "SOURCE", cell: func(f api.Function) string { return f.Spec.Source }, detail: true},
 		{head: "LAST ERROR", cell: func(f api.Function) string { return f.Status.LastError }, detail: true},
 	}
+}
+
+// atMost is a bound where there is one.
+func atMost(n int) string {
+	if n == 0 {
+		return ""
+	}
+	return strconv.Itoa(n)
 }
 
 func orDefault(n, fallback int64) int64 {
@@ -68,13 +77,14 @@ func (c *cli) functionCmd() *cobra.Command {
 		lines("nuage function deploy hello --runtime python --source hello.py", `nuage function invoke hello --data '{"name":"you"}'`, "nuage function invocations hello"),
 		c.functionDeployCmd(), c.functionInvokeCmd(), n.listCmd(c), n.showCmd(c),
 		c.logsCmd("logs", "function", "functions", "Print what the calls of a function print", n.complete(c)),
-		n.deleteCmd(c), c.invocationsCmd())
+		n.deleteCmd(c), c.invocationsCmd(), c.functionPublishCmd(), c.functionVersionsCmd(), c.functionUnpublishCmd(), c.functionAliasCmd())
 }
 
 // functionFlags are what function deploy can be told. Only what was given changes a function that exists.
 type functionFlags struct {
 	runtime, source, handler, network string
 	memory                            int64
+	concurrency                       int
 	timeout                           span
 	databases                         []string
 	env                               pairs
@@ -111,6 +121,7 @@ func (f *functionFlags) declare(cmd *cobra.Command) {
 	fs.Int64Var(&f.memory, "memory", api.DefaultMemoryMB, "memory in MB, 128 to 10240; CPU is in proportion")
 	f.timeout = span(api.DefaultTimeoutMs * time.Millisecond)
 	fs.Var(&f.timeout, "timeout", "how long a call may take, up to 15m")
+	fs.IntVar(&f.concurrency, "concurrency", 0, "calls at once at most; more are refused with 429; 0: as many as the project has")
 	fs.Var(f.env, "env", "a NAME=VALUE in the function's environment, repeatable; default: none")
 	fs.StringArrayVar(&f.databases, "database", nil, "database it gets, repeatable: the first as DATABASE_URL, each as DATABASE_URL_NAME; default: none")
 	fs.Var(optional(&f.network, "none", "project", "internet"), "network", "what it can reach: none, project or internet; default: none, project with a database")
@@ -191,6 +202,9 @@ func (f functionFlags) apply(spec *api.FunctionSpec, given func(string) bool) {
 	}
 	if given("memory") {
 		spec.MemoryMB = f.memory
+	}
+	if given("concurrency") {
+		spec.Concurrency = f.concurrency
 	}
 	if given("timeout") {
 		spec.TimeoutMs = time.Duration(f.timeout).Milliseconds()

@@ -15,9 +15,9 @@ import (
 
 func (c *cli) functionInvokeCmd() *cobra.Command {
 	var data, contentType string
-	var log, async bool
+	var log, async, dryRun bool
 	cmd := &cobra.Command{
-		Use:   "invoke NAME",
+		Use:   "invoke NAME[:ALIAS|:VERSION]",
 		Short: "Call a function and print its answer",
 		Long: "Call a function and print its answer on stdout. The receipt of the call goes to stderr: what it took and what it costs.\n" +
 			"An error of the function is printed on stdout like an answer, and the exit status is 1. With --async the call is only taken,\n" +
@@ -38,9 +38,18 @@ func (c *cli) functionInvokeCmd() *cobra.Command {
 			if async {
 				call.Type = api.Async
 			}
-			answer, err := s.cloud.Functions.Invoke(ctx, s.project, args[0], call)
+			if dryRun {
+				call.Type = api.DryRun
+			}
+			var name string
+			name, call.Qualifier, _ = strings.Cut(args[0], ":")
+			answer, err := s.cloud.Functions.Invoke(ctx, s.project, name, call)
 			if err != nil {
 				return err
+			}
+			if dryRun {
+				c.note("version %d of function %q could be called", answer.Receipt.Version, name)
+				return nil
 			}
 			if async {
 				return c.done(answer.Receipt.RequestID, answer.Receipt.RequestID)
@@ -51,6 +60,7 @@ func (c *cli) functionInvokeCmd() *cobra.Command {
 	f := cmd.Flags()
 	f.StringVarP(&data, "data", "d", "", "the event: text such as JSON, @FILE for a file's content, - for stdin; default: empty")
 	f.StringVar(&contentType, "content-type", "", "type of the event; default: application/json where it is JSON, else application/octet-stream")
+	f.BoolVar(&dryRun, "dry-run", false, "only look whether the call could be made; default: make it")
 	f.BoolVar(&log, "log", false, "print the last 4 KB of the call's log on stderr too; default: do not")
 	f.BoolVar(&async, "async", false, "do not wait for the answer; default: wait")
 	return cmd

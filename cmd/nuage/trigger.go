@@ -20,7 +20,7 @@ func (c *cli) triggers() noun[api.Trigger, api.TriggerSpec] {
 	}
 	n.word, n.name = "trigger", func(t *api.Trigger) string { return t.Name }
 	n.columns = n.common(c,
-		column[api.Trigger]{head: "FUNCTION", cell: func(t api.Trigger) string { return t.Spec.Function }},
+		column[api.Trigger]{head: "FUNCTION", cell: func(t api.Trigger) string { return qualified(t.Spec.Function, t.Spec.Qualifier) }},
 		column[api.Trigger]{head: "EVENTS", cell: triggerText},
 	)
 	return n
@@ -55,7 +55,7 @@ func (c *cli) triggerCreateCmd() *cobra.Command {
 		Args: takes(1, 1),
 	}
 	f := cmd.Flags()
-	f.StringVar(&spec.Function, "function", "", "function to call; it must be given; default: none")
+	f.StringVar(&spec.Function, "function", "", "function to call, also as NAME:ALIAS; it must be given; default: none")
 	f.BoolVar(&spec.HTTP, "http", false, "requests to http://FUNCTION.fn.localhost call it; default: not")
 	f.StringVar(&spec.Queue, "queue", "", "messages of this queue call it; default: none")
 	f.IntVar(&spec.Batch, "batch", 0, "messages of a call at most, with --queue; default: 10")
