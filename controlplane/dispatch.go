@@ -160,6 +160,9 @@ func (l *loop) about(key, about string) {
 
 // about is what a step wants, in words that differ where another try may end differently.
 func (s step) about() string {
+	if s.verb == rebase {
+		s.workload.Image = "" // each try makes another one
+	}
 	return fmt.Sprintf("%s %s %+v %v %v", s.verb, s.workload.Template(), s.workload.Limits, s.workload.Running, s.workload.Joined)
 }
 
