@@ -10,7 +10,7 @@ import (
 func (f *face) functionVersionRoutes() []route {
 	single := "/v1/projects/{project}/functions/{name}/"
 	return []route{
-		{post, single + "versions", anyToken, "functions", "publish-function", "Publish what was deployed last as a version that never changes", handle(f.publish)},
+		{post, single + "versions", anyToken, "functions", "publish-function", "Publish what was deployed last as a version that never changes", handle(f.publishVersion)},
 		{get, single + "versions", anyToken, "functions", "list-function-versions", "List the published versions of a function, newest first", handle(f.versions)},
 		{del, single + "versions/{version}", anyToken, "functions", "unpublish-function", "Delete a published version", handle(f.unpublish, status(http.StatusNoContent))},
 		{get, single + "aliases", anyToken, "functions", "list-function-aliases", "List the aliases of a function", handle(f.aliases)},
@@ -36,7 +36,7 @@ type setAliasInput struct {
 	Body  AliasRequest
 }
 
-func (f *face) publish(ctx context.Context, in *struct{ Named }) (*body[api.FunctionVersion], error) {
+func (f *face) publishVersion(ctx context.Context, in *struct{ Named }) (*body[api.FunctionVersion], error) {
 	return one(f.Cloud.Versions.Publish(ctx, in.Project, in.Name))
 }
 
