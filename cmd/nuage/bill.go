@@ -19,10 +19,13 @@ func (c *cli) billCmd() *cobra.Command {
 		Short: "What everything costs, to the last digit",
 		Long: "Print the bill of this month, or of --from to --to. Each line is quantity times unit price, rounded once; the total is\n" +
 			"the sum of the lines to the last digit. Without --project it is of all projects you may see.",
-		Example: lines("nuage bill", "nuage bill --by model", "nuage bill --book azure", "nuage bill --from 2026-01 --to 2026-02 -o csv", "nuage bill calls hello"),
+		Example: lines("nuage bill", "nuage bill --by model", "nuage bill --book azure", "nuage bill --from 2026-01 --to 2026-02 -o focus", "nuage bill calls hello"),
 		Args:    takes(0, 0),
 		RunE: c.inCloud(func(ctx context.Context, s session, _ []string) error {
 			q.Project, q.From, q.To = c.flags.project, from.Time, to.Time
+			if c.flags.output == "focus" {
+				return c.billFocus(ctx, s, q)
+			}
 			bill, err := s.cloud.Ledger.Bill(ctx, q)
 			if err != nil {
 				return err
@@ -35,7 +38,7 @@ func (c *cli) billCmd() *cobra.Command {
 	f.Var(&from, "from", "begin, as 2026-01 or 2026-01-31; default: the first of this month, UTC")
 	f.Var(&to, "to", "end, exclusive; default: the end of this month")
 	f.StringVar(&q.Book, "book", "nuage", "rate the same usage under another price book: "+bookNames)
-	cmd.AddCommand(c.receiptsCmd("calls FUNCTION", "Receipts of a function's calls: what each took and costs", "nuage bill calls hello --last 5"))
+	cmd.AddCommand(c.billEstimateCmd(), c.billCheckCmd(), c.receiptsCmd("calls FUNCTION", "Receipts of a function's calls: what each took and costs", "nuage bill calls hello --last 5"))
 	return cmd
 }
 

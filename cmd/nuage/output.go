@@ -43,8 +43,8 @@ func (c *cli) encode(v any) (done bool, err error) {
 			_, err = c.out.Write(data)
 		}
 		return true, err
-	case "csv":
-		return true, usagef("cannot print this as csv: only nuage bill can be")
+	case "csv", "focus":
+		return true, usagef("cannot print this as %s: only nuage bill can be", c.flags.output)
 	}
 	return false, nil
 }
