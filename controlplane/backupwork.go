@@ -209,19 +209,12 @@ func (cp *ControlPlane) verifyBackup(ctx context.Context, e databaseEngine, b ap
 		return err
 	}
 	l := login{user: "nuage", password: base64.RawURLEncoding.EncodeToString(raw[:]), database: "restored"}
-	scratch := cp.scratchOf(b, e, l)
-	cp.helpers.add(scratch.ID)
-	defer streams{cp}.removeHelper(ctx, scratch.ID)
-	if err := cp.Engine.Create(ctx, scratch); err != nil {
-		return err
-	}
-	if err := cp.Engine.Start(ctx, scratch.ID); err != nil {
-		return err
-	}
-	if err := cp.awaitServer(ctx, scratch.ID, e, l); err != nil {
-		return err
-	}
-	return errors.Join(cp.loadDump(ctx, scratch.ID, e, l, stored, want), stored.whole())
+	return cp.inScratch(ctx, cp.scratchOf(b, e, l), func(id string) error {
+		if err := cp.awaitServer(ctx, id, e, l); err != nil {
+			return err
+		}
+		return errors.Join(cp.loadDump(ctx, id, e, l, stored, want), stored.whole())
+	})
 }
 
 // awaitServer waits until a scratch server lets clients in. Unavailable.
