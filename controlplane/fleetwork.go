@@ -293,8 +293,13 @@ func (cp *ControlPlane) scaleFleet(tx *storage.Tx, g api.InstanceGroup, a action
 	return cp.record(tx, platform("scaling"), "instance-group", &g.Meta, a.verb, a.reason)
 }
 
-// retireMember has load balancers take a member away. It is deleted when it is empty.
+// retireMember has load balancers take a member away, unless the group changed since that was found: it may be wanted now. It is
+// deleted when it is empty.
 func (cp *ControlPlane) retireMember(tx *storage.Tx, g api.InstanceGroup, a action) error {
+	stored, err := fleetTable.Get(tx, g.ID)
+	if err != nil || stored.Generation != g.Generation {
+		return ignoreGone(err)
+	}
 	m, err := machineTable.Get(tx, a.member)
 	if err != nil || m.Leaving != nil {
 		return ignoreGone(err)

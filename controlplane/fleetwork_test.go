@@ -483,12 +483,15 @@ func (s *scene) groupsFit() error {
 	return errors.Join(errs...)
 }
 
-// TestAPlanOfAnEarlierGenerationMakesNothing: a change meanwhile is no trouble, and no member of the earlier template is made.
+// TestAPlanOfAnEarlierGenerationMakesNothing: a change meanwhile is no trouble, no member of the earlier template is made, and none
+// goes that may be wanted now.
 func TestAPlanOfAnEarlierGenerationMakesNothing(t *testing.T) {
 	grouped(t, api.InstanceGroupSpec{Min: 1, Max: 2}, func(t *testing.T, s *scene) {
 		earlier := s.groupSays(t, "running: 1 of 1 members healthy")
 		s.changeGroup(t, func(g *api.InstanceGroupSpec) { g.Max = 3 })
-		todo := []action{{verb: fleetAdd, reason: "late"}, {verb: fleetScale, desired: 2, reason: "late"}}
+		member, err := s.memberID("default", earlier.Status.Members[0].Instance)
+		must(t, err)
+		todo := []action{{verb: fleetAdd, reason: "late"}, {verb: fleetScale, desired: 2, reason: "late"}, {verb: fleetRetire, member: member, reason: "late"}}
 		must(t, s.doAll(asCustomer(), earlier, todo))
 		if g := s.groupSays(t, "running: 1 of 1 members healthy"); g.Status.Desired != 1 {
 			t.Errorf("the group is %+v", g.Status)
