@@ -95,9 +95,9 @@ func (g *guests) sync(ctx context.Context, w *world) {
 }
 
 // denied are the addresses at which the laptop hears, in networks too that will be there in a moment: what listens there
-// is out of reach for guests. Broadcasts and multicasts reach it without its address being named.
+// is out of reach for guests. Broadcasts, multicasts and link-local addresses of IPv6 reach it without its address being named.
 func denied(w *world) []string {
-	all := append(hostAddresses(), "224.0.0.0/4", "255.255.255.255")
+	all := append(hostAddresses(), "224.0.0.0/4", "255.255.255.255", "fe80::/10", "ff00::/8")
 	all = append(all, w.gateways()...)
 	for _, n := range w.planNetworks() {
 		all = append(all, everybody(n.CIDR)...)
@@ -106,7 +106,8 @@ func denied(w *world) []string {
 	return slices.Compact(all)
 }
 
-// hostAddresses are the laptop's own addresses as they are now, and those of everybody around it.
+// hostAddresses are the laptop's own addresses as they are now, IPv6 too as engines can be set to use it, and those of everybody
+// around it.
 func hostAddresses() []string {
 	addrs, err := net.InterfaceAddrs()
 	if err != nil {
@@ -114,8 +115,13 @@ func hostAddresses() []string {
 	}
 	var out []string
 	for _, a := range addrs {
-		if n, ok := a.(*net.IPNet); ok && !n.IP.IsLoopback() && n.IP.To4() != nil {
-			out = append(append(out, n.IP.String()), everybody(n.String())...)
+		n, ok := a.(*net.IPNet)
+		if !ok || n.IP.IsLoopback() {
+			continue
+		}
+		out = append(out, n.IP.String())
+		if n.IP.To4() != nil {
+			out = append(out, everybody(n.String())...)
 		}
 	}
 	return out

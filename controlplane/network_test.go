@@ -2,6 +2,7 @@ package controlplane
 
 import (
 	"fmt"
+	"net"
 	"slices"
 	"strings"
 	"testing"
@@ -264,4 +265,21 @@ func TestProjectsKeepWhatHoldsData(t *testing.T) {
 			})
 		}))
 	})
+}
+
+// TestDenied: the laptop is out of reach at whatever address it has, and at those that all around a machine hear.
+func TestDenied(t *testing.T) {
+	addrs, err := net.InterfaceAddrs()
+	must(t, err)
+	all := denied(&world{})
+	for _, a := range addrs {
+		if n, ok := a.(*net.IPNet); ok && !n.IP.IsLoopback() && !slices.Contains(all, n.IP.String()) {
+			t.Errorf("the laptop can be reached at %s", n.IP)
+		}
+	}
+	for _, always := range []string{"224.0.0.0/4", "255.255.255.255", "fe80::/10", "ff00::/8"} {
+		if !slices.Contains(all, always) {
+			t.Errorf("%s can be reached", always)
+		}
+	}
 }
