@@ -19,7 +19,8 @@ const (
 	keepReplays = 24 * time.Hour // idempotency keys
 )
 
-// keepHouse removes, now and then, what nothing refers to any more: uploads, unpacked code, old idempotency keys.
+// keepHouse removes, now and then, what nothing refers to any more: uploads, unpacked code, old idempotency keys; and it rolls up
+// what calls used.
 func (cp *ControlPlane) keepHouse(ctx context.Context) {
 	if cp.Now().Before(cp.houseDue) {
 		return
@@ -33,7 +34,7 @@ func (cp *ControlPlane) tidy() error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(cp.tidyBlobs(sources), cp.tidyCode(code), cp.Store.Update(cp.tidyReplays), cp.tidySessions())
+	return errors.Join(cp.tidyBlobs(sources), cp.tidyCode(code), cp.Store.Update(cp.tidyReplays), cp.tidySessions(), cp.rollUp())
 }
 
 // referenced names the sources that may be needed again, and those of them whose code lies unpacked. Unavailable: a

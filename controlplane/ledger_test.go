@@ -67,6 +67,60 @@ func TestBillFromSums(t *testing.T) {
 	})
 }
 
+// TestRollUps: whatever is rolled up when, and whether the roll-ups can be used or not, the bill is that of all receipts.
+func TestRollUps(t *testing.T) {
+	idle(t, func(t *testing.T, p *plane) {
+		same := func(what string) {
+			t.Helper()
+			for _, book := range []string{"nuage", "azure", "gcp"} {
+				q := api.BillQuery{Book: book, By: billing.ByDay}
+				got, err := p.cloud.Ledger.Bill(asCustomer(), q)
+				must(t, err)
+				if want := p.rawBill(t, q); !reflect.DeepEqual(got, want) {
+					t.Errorf("%s: by %s the bill is %+v, from single records %+v", what, book, got, want)
+				}
+			}
+		}
+		begins := func() uint64 { // a new start: how many receipts it need not read
+			p.tally = newTally()
+			must(t, p.Store.View(func(tx *storage.Tx) error { return p.tally.begin(tx, ruleKeys(p.Books.CallRules())) }))
+			read := p.tally.next
+			p.tally = newTally()
+			return read
+		}
+		must(t, p.rollUp()) // of nothing
+		for range 5 {
+			p.calls(t, []string{"f", "g"}[rand.IntN(2)], 1+rand.IntN(5))
+			time.Sleep(time.Duration(rand.Int64N(int64(3 * time.Hour))))
+			must(t, p.rollUp())
+			p.calls(t, "f", 1) // in an hour that is rolled up, perhaps
+			same("with roll-ups in memory")
+			if begins() == 0 {
+				t.Fatal("a start does not use the roll-ups")
+			}
+			same("from stored roll-ups")
+		}
+		must(t, p.rollUp())
+		var keys []string
+		must(t, p.Store.Update(func(tx *storage.Tx) error {
+			err := rollupTable.Each(tx, "", func(r rollup) error { keys = append(keys, r.key()); return nil })
+			return errors.Join(err, rollupTable.Delete(tx, keys[0]))
+		}))
+		if begins() != 0 {
+			t.Error("a start uses roll-ups of which one is missing")
+		}
+		same("with one roll-up missing")
+		must(t, p.rollUp())
+		if begins() == 0 {
+			t.Error("the roll-ups are not whole again")
+		}
+		must(t, p.Store.View(func(tx *storage.Tx) error { return p.tally.begin(tx, []string{"another rule"}) }))
+		if p.tally.next != 0 {
+			t.Error("a start uses roll-ups under other rules")
+		}
+	})
+}
+
 // TestUsagePages: pages miss nothing, though runs end and calls come between them.
 func TestUsagePages(t *testing.T) {
 	idle(t, func(t *testing.T, p *plane) {
