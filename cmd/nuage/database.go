@@ -86,10 +86,14 @@ func (c *cli) databaseCreateCmd() *cobra.Command {
 	var every span
 	n := c.databases()
 	cmd := c.noWaitFlag(&cobra.Command{
-		Use:     "create NAME",
-		Short:   "Make a database with a generated password, its data on a volume",
-		Example: lines("nuage database create orders --engine postgres", "nuage database create orders --engine postgres --size small --storage 2GiB --backup 24h --keep 7"),
-		Args:    takes(1, 1),
+		Use:   "create NAME",
+		Short: "Make a database with a generated password, its data on a volume",
+		Long: "Make a database with a generated password, its data on a volume: PostgreSQL 15, MariaDB 10.11 or Redis 7.0, as Debian 12 has them.\n" +
+			"Each answers a write when it is on disk, Redis too, which refuses what does not fit in its memory. The image of MariaDB or Redis is made\n" +
+			"when the first database needs it.",
+		Example: lines("nuage database create orders --engine postgres", "nuage database create orders --engine postgres --size small --storage 2GiB --backup 24h --keep 7",
+			"nuage database create cache --engine redis"),
+		Args: takes(1, 1),
 		RunE: c.inCloud(func(ctx context.Context, s session, args []string) error {
 			between, err := pause(every)
 			if err != nil {
@@ -115,9 +119,9 @@ func (c *cli) databaseCreateCmd() *cobra.Command {
 func (c *cli) databasePsqlCmd() *cobra.Command {
 	return &cobra.Command{
 		Use:               "psql NAME [-- ARGS...]",
-		Short:             "Talk SQL to a database; nothing needs to be installed here",
-		Long:              "Run psql beside the server, logged in. What follows -- is given to psql. The exit status is psql's.",
-		Example:           lines("nuage database psql orders", `nuage database psql orders -- -c "select count(*) from entries"`, "nuage database psql orders < schema.sql"),
+		Short:             "Open the engine's own shell: psql, mariadb or redis-cli; nothing needs to be installed here",
+		Long:              "Run the client of a database's engine beside its server, logged in: psql, mariadb or redis-cli. What follows -- is given to it.\nThe exit status is the client's.",
+		Example:           lines("nuage database psql orders", `nuage database psql orders -- -c "select count(*) from entries"`, "nuage database psql orders < schema.sql", "nuage database psql cache -- info memory"),
 		Args:              takes(1, -1),
 		ValidArgsFunction: c.databases().complete(c),
 		RunE: c.inCloud(func(ctx context.Context, s session, args []string) error {
@@ -210,6 +214,7 @@ func (c *cli) awaitRotation(ctx context.Context, s session, name string) error {
 func (c *cli) bindCmd() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "bind DATABASE APP", Short: "Give an app a database as DATABASE_URL; this makes a release",
+		Long:    "Give an app a database as DATABASE_URL, a MariaDB as MYSQL_URL too, and a Redis as REDIS_URL too. This makes a release.",
 		Example: "nuage database bind orders shop",
 		Args:    takes(2, 2),
 	}

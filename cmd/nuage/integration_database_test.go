@@ -24,6 +24,7 @@ func TestDatabases(t *testing.T) {
 	t.Run("last", func(t *testing.T) { testLastBackup(t, c) })
 	t.Run("pgbench", func(t *testing.T) { testPgbench(t, c) })
 	t.Run("rotation", func(t *testing.T) { testRotation(t, c) })
+	t.Run("servers", func(t *testing.T) { testServers(t, c) })
 	t.Run("schedule", func(t *testing.T) { testSchedule(t, c) })
 }
 

@@ -57,7 +57,7 @@ func testPgbench(t *testing.T, c *liveCloud) {
 	if c.decode(t, &b, "database", "backup", "bank", "-o", "json"); !b.Status.Verified || b.Status.Tables != 5 {
 		t.Errorf("the backup afterwards is %+v", b.Status)
 	}
-	c.checkDatabaseSeries(t)
+	c.checkDatabaseSeries(t, "bank")
 }
 
 // keepPromises inserts numbers from the one after last, each in a transaction of its own, and returns the last that was promised.
@@ -94,7 +94,7 @@ func (c *liveCloud) eventuallyAnswers(t *testing.T, database, url string) {
 }
 
 // checkDatabaseSeries reads what the metrics say of the database.
-func (c *liveCloud) checkDatabaseSeries(t *testing.T) {
+func (c *liveCloud) checkDatabaseSeries(t *testing.T, database string) {
 	t.Helper()
 	eventually(t, 15*time.Second, "the series of the database", func() error {
 		a, err := c.call("GET", "/metrics", "")
@@ -102,11 +102,11 @@ func (c *liveCloud) checkDatabaseSeries(t *testing.T) {
 			return err
 		}
 		for _, want := range []string{"up", "size_bytes", "connections", "connections_max", "last_backup_timestamp_seconds"} {
-			if !strings.Contains(a.body, "nuage_database_"+want+`{database="bank",project="default"} `) {
+			if !strings.Contains(a.body, "nuage_database_"+want+`{database="`+database+`",project="default"} `) {
 				return fmt.Errorf("no series nuage_database_%s", want)
 			}
 		}
-		if !strings.Contains(a.body, `nuage_database_up{database="bank",project="default"} 1`) {
+		if !strings.Contains(a.body, `nuage_database_up{database="`+database+`",project="default"} 1`) {
 			return errors.New("it is not up")
 		}
 		return nil
