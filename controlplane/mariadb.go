@@ -3,6 +3,7 @@ package controlplane
 import (
 	"context"
 	"database/sql"
+	"fmt"
 	"net/url"
 	"strings"
 
@@ -14,10 +15,12 @@ import (
 const mariadbPort = 3306
 
 // mariadbDump writes a dump of one moment, and counts the rows in it by table: MariaDB lends its snapshots to nobody, so what is
-// compared with the restored is what the dump has. Each row is a line of its own that begins with a bracket; what routines and triggers say is left out.
+// compared with the restored is what the dump has. Each row is a line of its own that begins with a bracket; what routines and triggers say
+// is left out. Whoever made these, the owner has them where they are restored.
 const mariadbDump = `set -euo pipefail
 mariadb-dump --no-defaults --single-transaction --quick --routines --events --triggers --hex-blob --skip-comments --skip-lock-tables "$DATABASE" |
-	awk '{ print }
+	awk '/^\/\*!50|^CREATE DEFINER=/ { sub(/DEFINER=\x60[^\x60]*\x60@\x60%\x60/, "DEFINER=CURRENT_USER") }
+		{ print }
 		/^DELIMITER ;;$/ { code = 1 }
 		/^DELIMITER ;$/ { code = 0 }
 		code { next }
@@ -43,6 +46,17 @@ SQL
 // mariadbEmpty makes the database anew, with nothing in it.
 const mariadbEmpty = `mariadb --no-defaults --execute "DROP DATABASE IF EXISTS \\x60$DATABASE\\x60; CREATE DATABASE \\x60$DATABASE\\x60"`
 
+// mariadbOpen lets a login in that has the owner's rights. What it makes is its own, and works on when it is shut.
+func mariadbOpen(l login) string {
+	return fmt.Sprintf("CREATE USER IF NOT EXISTS '%[1]s'@'%%' ACCOUNT LOCK; GRANT ALL ON `%[3]s`.* TO '%[1]s'@'%%'; ALTER USER '%[1]s'@'%%' IDENTIFIED BY '%[2]s' ACCOUNT UNLOCK;\n",
+		l.user, l.password, strings.ReplaceAll(l.database, "_", `\_`))
+}
+
+// mariadbShut lets a login in no more and ends its sessions, twice for one that was just coming in.
+func mariadbShut(l login) string {
+	return fmt.Sprintf("ALTER USER IF EXISTS '%[1]s'@'%%' ACCOUNT LOCK; KILL USER '%[1]s'@'%%'; DO SLEEP(0.1); KILL USER '%[1]s'@'%%';\n", l.user)
+}
+
 // backticked puts in what a raw string of Go cannot hold.
 func backticked(script string) string { return strings.ReplaceAll(script, `\x60`, "`") }
 
@@ -50,6 +64,13 @@ func backticked(script string) string { return strings.ReplaceAll(script, `\x60`
 func asMariaDB(l login, script string) compute.Process {
 	return compute.Process{Command: []string{"bash", "-c", script}, User: "mysql",
 		Env: []string{"MYSQL_UNIX_PORT=/run/mysqld/mysqld.sock", "DATABASE=" + l.database}}
+}
+
+// asMariaDBAdmin runs SQL so, of which no other program on the server sees anything.
+func asMariaDBAdmin(l login, text string) compute.Process {
+	p := asMariaDB(l, "exec mariadb --no-defaults")
+	p.Stdin = strings.NewReader(text)
+	return p
 }
 
 // asMariaDBCustomer lets a command in as the customer's own user.
@@ -86,6 +107,8 @@ func mariadb() databaseEngine {
 			return l.asMariaDBCustomer(load...)
 		},
 		count: func(l login) compute.Process { return asMariaDB(l, backticked(mariadbCount)) },
+		open:  func(l login, _ string) compute.Process { return asMariaDBAdmin(l, mariadbOpen(l)) },
+		shut:  func(l login, _ string) compute.Process { return asMariaDBAdmin(l, mariadbShut(l)) },
 	}
 }
 

@@ -3,6 +3,7 @@ package controlplane
 import (
 	"bufio"
 	"context"
+	"crypto/sha256"
 	"fmt"
 	"io"
 	"net"
@@ -106,6 +107,25 @@ const redisExpire = `set -euo pipefail
 redis-cli --user "$REDISCLI_USER" --pipe </tmp/expire >/dev/null
 rm -f /tmp/expire`
 
+// redisOpen lets a login in that may do what the owner may.
+const redisOpen = redisAsk + `mapfile -t rules < <(sed -n "s/^user $OWNER //p" /var/lib/redis/users.acl | tr ' ' '\n' | grep -v '^#\|^on$\|^off$')
+ask ACL SETUSER "$LOGIN" reset on "#$HASH" "${rules[@]}"
+ask ACL SAVE
+`
+
+// redisShut lets a login in no more and ends its sessions.
+const redisShut = redisAsk + `ask ACL SETUSER "$LOGIN" off resetpass
+ask ACL SAVE
+ask CLIENT KILL USER "$LOGIN"
+`
+
+// asRedisAbout runs a script about a login. Of its password the server is told a sum.
+func asRedisAbout(l login, owner, script string) compute.Process {
+	p := asRedis(script)
+	p.Env = append(p.Env, "LOGIN="+l.user, "OWNER="+owner, fmt.Sprintf("HASH=%x", sha256.Sum256([]byte(l.password))))
+	return p
+}
+
 func asRedis(script string) compute.Process {
 	return compute.Process{Command: []string{"bash", "-c", script}, User: "redis", Env: []string{"COUNT=" + redisCount, "TYPES=" + redisTypes}}
 }
@@ -137,6 +157,8 @@ func redis() databaseEngine {
 		empty:  func(login) compute.Process { return asRedis(redisAsk + "ask FLUSHALL; ask FUNCTION FLUSH") },
 		load:   func(l login) compute.Process { return l.asRedisCustomer("bash", "-c", redisLoad) },
 		count:  func(login) compute.Process { return asRedis(redisKeys) },
+		open:   func(l login, owner string) compute.Process { return asRedisAbout(l, owner, redisOpen) },
+		shut:   func(l login, owner string) compute.Process { return asRedisAbout(l, owner, redisShut) },
 		finish: func(l login) compute.Process { return l.asRedisCustomer("bash", "-c", redisExpire) },
 	}
 }

@@ -28,12 +28,14 @@ func testServers(t *testing.T, c *liveCloud) {
 	t.Run("apart", func(t *testing.T) { testServersApart(t, c) })
 }
 
-// killed has write note promises while a database's server is killed as kill -9 does, twice, and returns how many there are.
+// killed has write note promises while a database's server is killed as kill -9 does, twice, and returns how many there are. The login that
+// it had before lets nobody in afterwards.
 // write goes on after the last promise until ctx ends or the server is gone, and returns the new last one.
 func (c *liveCloud) killed(t *testing.T, database string, write func(ctx context.Context, url string, last int) int) int {
 	t.Helper()
-	var login api.Credentials
-	c.decode(t, &login, "database", "credentials", database, "-o", "json")
+	var former, login api.Credentials
+	c.decode(t, &former, "database", "credentials", database, "-o", "json")
+	c.decode(t, &login, "database", "credentials", database, "--rotate", "-o", "json")
 	last := 0
 	for round := range 2 {
 		eventually(t, 60*time.Second, database+" takes promises", func() error {
@@ -53,11 +55,14 @@ func (c *liveCloud) killed(t *testing.T, database string, write func(ctx context
 		}
 	}
 	eventually(t, 60*time.Second, database+" is back", func() error {
-		if d := show[api.Database](t, c, "database", database); d.Status.Phase != api.Running || d.Status.Restarts != 2 {
+		if d := show[api.Database](t, c, "database", database); d.Status.Phase != api.Running || d.Status.Restarts != 2 || d.Status.Rotation != nil {
 			return fmt.Errorf("%+v", d.Status)
 		}
 		return nil
 	})
+	if now := write(shortly(t), former.URL, last); now != last {
+		t.Errorf("the former credentials %s let somebody in", former.User)
+	}
 	return last
 }
 
@@ -80,6 +85,7 @@ func testMariaDB(t *testing.T, c *liveCloud) {
 	if got := ask("ledger", fmt.Sprintf("SELECT COUNT(*) FROM promised WHERE n <= %d", last)); got != fmt.Sprint(last) {
 		t.Errorf("of %d promised rows are left %s", last, got)
 	}
+	ask("ledger", "CREATE VIEW again AS SELECT * FROM seen") // by another user than the one that restores it
 	var b api.Backup
 	c.decode(t, &b, "database", "backup", "ledger", "-o", "json")
 	if rows, _ := strconv.ParseInt(ask("ledger", "SELECT COUNT(*) + 1 FROM promised"), 10, 64); !b.Status.Verified || b.Status.Tables != 3 || b.Status.Rows != rows {
@@ -87,7 +93,7 @@ func testMariaDB(t *testing.T, c *liveCloud) {
 	}
 	c.do(t, "database", "restore", "ledger", "--as", "ledger-2", "--size", "nano")
 	want := fmt.Sprint(b.Status.Rows-1) + "\n00FF0A28\tone\\n(two,\t14\n6"
-	if got := ask("ledger-2", "SELECT COUNT(*) FROM seen; SELECT HEX(b), c, twice FROM `odd | name`; INSERT INTO none VALUES (3); SELECT a FROM none"); got != want {
+	if got := ask("ledger-2", "SELECT COUNT(*) FROM again; SELECT HEX(b), c, twice FROM `odd | name`; INSERT INTO none VALUES (3); SELECT a FROM none"); got != want {
 		t.Errorf("restored is %q, want %q", got, want)
 	}
 	for _, forbidden := range []string{"CREATE DATABASE other", "SELECT * FROM mysql.user", "SHUTDOWN", "SET GLOBAL max_connections = 1", "CREATE USER other", "GRANT ALL ON *.* TO nuage",

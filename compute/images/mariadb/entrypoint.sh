@@ -2,9 +2,9 @@
 # PID 1 of a managed MariaDB. Environment: MARIADB_USER, MARIADB_PASSWORD, MARIADB_DATABASE.
 #
 # A first start copies the server's own tables, which the image brings, to data.new and renames that when it is
-# on disk, so a kill at any moment leaves either nothing or a whole data directory. User, password and
-# rights follow the environment at every start, before the port opens. The user has all rights on its database and
-# none beside it. The server's administrator is who runs as its own system user, over the socket; nobody else.
+# on disk, so a kill at any moment leaves either nothing or a whole data directory. The user of the environment is made
+# before the port opens first; what becomes of it afterwards, as another password, stays. It has all rights on its
+# database and none beside it. The server's administrator is who runs as its own system user, over the socket; nobody else.
 set -euo pipefail
 
 readonly mount=/var/lib/mysql
@@ -89,7 +89,7 @@ quoted() {
 	printf "'%s'" "${text//\'/\'\'}"
 }
 
-# let_in prints what the server runs before it opens its port: the environment's user, and its rights.
+# let_in prints what the server runs before it opens its port: it makes the environment's user, unless there is one.
 let_in() {
 	local user database
 	user=$(quoted "$MARIADB_USER")@\'%\'
@@ -97,8 +97,7 @@ let_in() {
 	cat <<-SQL
 		SET sql_mode = '';
 		CREATE DATABASE IF NOT EXISTS $database;
-		CREATE USER IF NOT EXISTS $user;
-		ALTER USER $user IDENTIFIED BY $(quoted "$MARIADB_PASSWORD");
+		CREATE USER IF NOT EXISTS $user IDENTIFIED BY $(quoted "$MARIADB_PASSWORD");
 		GRANT ALL ON ${database//_/\\_}.* TO $user;
 	SQL
 }

@@ -2,12 +2,13 @@
 # PID 1 of a managed Redis. Environment: REDIS_USER, REDIS_PASSWORD.
 #
 # Every write is in the append-only file, on disk, before it is answered (appendfsync always), and what does not fit in the
-# memory is refused, never evicted: this is a database. Users follow the environment at every start. The customer's
-# may do all with the data and nothing to the server; the administrator's password is made at each start and lies in
-# /run/redis/admin, which only the server's own system user can read. There is no user without a password.
+# memory is refused, never evicted: this is a database. The customer's user, made at the first start and kept on the volume
+# with others that come, may do all with the data and nothing to the server. The administrator's password is made at each
+# start and lies in /run/redis/admin, which only the server's own system user can read. There is no user without a password.
 set -euo pipefail
 
 readonly data=/var/lib/redis run=/run/redis
+readonly users=$data/users.acl
 
 say() { echo "nuage-redis: $*" >&2; }
 die() { say "$*"; exit 1; }
@@ -42,7 +43,17 @@ lock_volume() {
 
 hashed() { printf %s "$1" | sha256sum | cut -d' ' -f1; }
 
-# settings print the configuration, with a memory of $1 MB and the administrator's password $2.
+# keep_users writes the users: the administrator with password $1, and the customer's as they are.
+keep_users() {
+	local customers
+	customers=$(grep -v '^user default \|^user platform ' "$users" 2>/dev/null) ||
+		customers="user $REDIS_USER on #$(hashed "$REDIS_PASSWORD") ~* &* +@all -@admin -@dangerous +flushdb +flushall +keys +info +sort +sort_ro +swapdb +restore +role"
+	(umask 077 && printf '%s\n' "user default off resetpass -@all" "user platform on #$(hashed "$1") ~* &* +@all" "$customers" >"$users.new")
+	sync "$users.new"
+	mv -T "$users.new" "$users"
+}
+
+# settings print the configuration, with a memory of $1 MB.
 settings() {
 	cat <<-CONF
 		bind * -::*
@@ -62,9 +73,7 @@ settings() {
 		enable-debug-command no
 		enable-module-command no
 		enable-protected-configs no
-		user default off resetpass -@all
-		user platform on #$(hashed "$2") ~* &* +@all
-		user $REDIS_USER on #$(hashed "$REDIS_PASSWORD") ~* &* +@all -@admin -@dangerous +flushdb +flushall +keys +info +sort +sort_ro +swapdb +restore +role
+		aclfile $users
 	CONF
 }
 
@@ -73,7 +82,8 @@ serve() {
 	admin=$(od -An -N24 -tx1 /dev/urandom | tr -d ' \n')
 	memory=$(memory_mb)
 	rm -f "$run"/*
-	(umask 077 && echo "$admin" >"$run/admin" && settings "$memory" "$admin" >"$run/redis.conf")
+	keep_users "$admin"
+	(umask 077 && echo "$admin" >"$run/admin" && settings "$memory" >"$run/redis.conf")
 	"$1" "$run/redis.conf" "${@:2}" &
 	server=$!
 	trap 'kill -TERM "$server" 2>/dev/null || true' TERM INT
