@@ -129,8 +129,8 @@ type Apps interface {
 	// NotFound: the app or the release. Conflict: nothing to go back to, or the release never served.
 	// While requests are split, 0 is the release that gets most of them beside the newest.
 	Rollback(ctx context.Context, project, name string, to int) (App, error)
-	// Split shares requests out between releases that served once. Each has all of the app's replicas; one that has none yet gets its
-	// requests when they are healthy. All to one release ends the split, and the app has that release's settings again.
+	// Split shares requests out between releases that served once. Each has all of the app's replicas; where one has none yet requests go
+	// on as before until they are healthy, and for good where they are not in time: then the failure names it. All to one release ends the split, and the app has that release's settings again.
 	// Invalid: the shares are not 100 percent together, or name a release twice. NotFound: the app or a release.
 	// Conflict: a release never served or its image is gone, or another one is being deployed.
 	Split(ctx context.Context, project, name string, split Split) (App, error)

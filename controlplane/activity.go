@@ -71,7 +71,7 @@ func layerOf(noun, verb, detail string) api.Layer {
 		return api.LayerRuntime
 	case "app route", "app drain", "app split", "trigger create", "trigger delete", "function alias", "function delete-alias":
 		return api.LayerNetworkControls
-	case "app create", "app deploy", "app deploy-failed", "app rollback", "app promote", "app restart-all", "app run", "app delete",
+	case "app create", "app deploy", "app deploy-failed", "app split-failed", "app rollback", "app promote", "app restart-all", "app run", "app delete",
 		"function create", "function deploy", "function delete", "function publish", "function unpublish":
 		return api.LayerApplication
 	case "app certificate", "function certificate", "auth-pool certificate":

@@ -180,6 +180,9 @@ func (cp *ControlPlane) addRelease(tx *storage.Tx, by api.Actor, a *api.App, fro
 			return err
 		}
 	}
+	if err := erase(tx, comebackTable, a.ID); err != nil {
+		return err
+	}
 	r := release{App: a.ID, Generation: a.Generation, Tag: from.Tag, Command: from.Command, Prepared: from.Prepared, Canary: canary,
 		Release: api.Release{Number: number, Image: from.Image, Bytes: from.Bytes, Built: from.Built, Promoted: from.Promoted, Spec: releaseSpec(a.Spec),
 			State: building, Reason: "accepted", CreatedAt: cp.Now().UTC(), By: by.Name}}
@@ -386,6 +389,8 @@ func (w *world) appStatus(a api.App) api.AppStatus {
 		s.Phase, s.Reason = api.Deleting, "removing the replicas"
 	case s.Target != 0:
 		s.Phase, s.Reason = w.deployPhase(a, target)
+	case w.comebacks[a.ID].App != "":
+		s.Phase, s.Reason = api.Updating, w.comebackReason(a, w.comebacks[a.ID])
 	case len(w.drains[a.ID]) > 0:
 		s.Phase, s.Reason = api.Updating, fmt.Sprintf("%s; release %d ends its requests", sharesText(shares), w.drains[a.ID][0].Release)
 	case s.Release == 0:

@@ -27,6 +27,9 @@ func (cp *ControlPlane) deploySteps(ctx context.Context, w *world) {
 		if r, ok := w.releases[releaseKey(a.ID, a.Status.Target)]; ok {
 			cp.deployStep(ctx, w, a, r)
 		}
+		if c, waits := w.comebacks[a.ID]; waits {
+			cp.comebackStep(ctx, w, a, c)
+		}
 		for _, d := range w.drains[a.ID] {
 			cp.loop.dispatch(ctx, releaseKey(a.ID, d.Release)+"/drain", time.Minute, func(ctx context.Context) error { return cp.endDrain(ctx, w, a, d) })
 		}

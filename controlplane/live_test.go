@@ -31,6 +31,7 @@ type live struct {
 	built   []string
 	removed []string
 	tagged  []string // image and tag
+	spoilt  string   // workloads with this in their ids crash
 }
 
 // program is one run of a workload.
@@ -61,7 +62,7 @@ func (l *live) Start(ctx context.Context, id string) error {
 	err := l.Engine.Start(ctx, id)
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.made[id].Env["BEHAVE"] == "crash" {
+	if l.made[id].Env["BEHAVE"] == "crash" || l.spoilt != "" && strings.Contains(id, l.spoilt) {
 		l.Faults().Crash(id, 3)
 	}
 	return err

@@ -1,6 +1,7 @@
 package controlplane
 
 import (
+	"slices"
 	"strings"
 
 	"nuage/api"
@@ -94,7 +95,7 @@ func (w *world) whole(a api.App) bool {
 	return true
 }
 
-// live numbers the releases of an app that have replicas: those that serve, the one being deployed, those being drained.
+// live numbers the releases of an app that have replicas: those that serve, the one being deployed, those being drained, those that come back.
 func (w *world) live(a api.App) []int {
 	var out []int
 	for _, s := range sharesOf(a) {
@@ -105,6 +106,11 @@ func (w *world) live(a api.App) []int {
 	}
 	for _, d := range w.drains[a.ID] {
 		out = append(out, d.Release)
+	}
+	for _, n := range w.comebacks[a.ID].Releases {
+		if !slices.Contains(out, n) { // it may drain still
+			out = append(out, n)
+		}
 	}
 	return out
 }

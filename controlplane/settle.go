@@ -153,7 +153,7 @@ func (cp *ControlPlane) dropApp(w *world, a api.App) error {
 		for _, d := range w.drains[a.ID] {
 			errs = append(errs, erase(tx, drainTable, releaseKey(a.ID, d.Release)))
 		}
-		errs = append(errs, dropClients(tx, a.ID), erase(tx, appNetworkTable, a.ID), erase(tx, appTable, a.ID))
+		errs = append(errs, dropClients(tx, a.ID), erase(tx, appNetworkTable, a.ID), erase(tx, comebackTable, a.ID), erase(tx, appTable, a.ID))
 		if err := errors.Join(errs...); err != nil {
 			return err
 		}

@@ -90,13 +90,10 @@ func (r apps) Split(ctx context.Context, project, name string, split api.Split) 
 		if err := r.generation(&a, 0); err != nil {
 			return err
 		}
-		before := a
-		if err := r.cp.admitSplit(tx, &a, shares, split.Sticky); err != nil {
-			return err
-		}
+		changed, err := r.cp.beginSplit(tx, &a, shares, split.Sticky)
 		out = a
-		if same(before, a) {
-			return nil
+		if err != nil || !changed {
+			return err
 		}
 		a.Generation++
 		out = a
@@ -131,12 +128,29 @@ func checkShares(name string, all []api.Share) ([]api.Share, error) {
 	return out, nil
 }
 
+// beginSplit puts shares into force, or has them wait for releases that come back.
+func (cp *ControlPlane) beginSplit(tx *storage.Tx, a *api.App, shares []api.Share, sticky *bool) (changed bool, err error) {
+	if a.Status.Target != 0 {
+		return false, api.Errorf(api.Conflict, "cannot split app %q while release %d is being deployed: wait until it serves", a.Name, a.Status.Target)
+	}
+	returning, err := cp.returning(tx, *a, shares)
+	if err != nil {
+		return false, err
+	}
+	if len(returning) > 0 {
+		return cp.awaitComeback(tx, a, shares, sticky, returning)
+	}
+	before, waited := *a, comebackTable.Has(tx, a.ID)
+	if err := erase(tx, comebackTable, a.ID); err != nil {
+		return false, err
+	}
+	err = cp.admitSplit(tx, a, shares, sticky)
+	return waited || !same(before, *a), err
+}
+
 // admitSplit puts shares into force. The app keeps the settings of its release where that serves on, else it has those of the one
 // that gets most: the next change begins with them.
 func (cp *ControlPlane) admitSplit(tx *storage.Tx, a *api.App, shares []api.Share, sticky *bool) error {
-	if a.Status.Target != 0 {
-		return api.Errorf(api.Conflict, "cannot split app %q while release %d is being deployed: wait until it serves", a.Name, a.Status.Target)
-	}
 	if err := cp.share(tx, a, shares, "served until all requests went to others"); err != nil {
 		return err
 	}
@@ -191,16 +205,25 @@ func (cp *ControlPlane) retireRelease(tx *storage.Tx, a api.App, number int, why
 	return drainTable.Put(tx, drain{App: a.ID, Release: old.Number, Since: cp.Now().UTC()})
 }
 
-// reviveRelease has a release serve again, which may still have been ending its requests.
-func (cp *ControlPlane) reviveRelease(tx *storage.Tx, a api.App, number int) error {
+// revivable reads a release that can serve again.
+func (cp *ControlPlane) revivable(tx *storage.Tx, a api.App, number int) (release, error) {
 	r, err := usable(tx, a, number, fmt.Sprintf("send requests of app %q to", a.Name))
 	if err != nil {
-		return err
+		return r, err
 	}
 	if db := r.Spec.Database; db != "" {
 		if _, err := cp.databases().find(tx, a.Project, db); err != nil {
-			return api.Errorf(api.Conflict, "cannot send requests of app %q to release %d: it was bound to database %q, which is gone", a.Name, number, db)
+			return r, api.Errorf(api.Conflict, "cannot send requests of app %q to release %d: it was bound to database %q, which is gone", a.Name, number, db)
 		}
+	}
+	return r, nil
+}
+
+// reviveRelease has a release serve again, which may still have been ending its requests.
+func (cp *ControlPlane) reviveRelease(tx *storage.Tx, a api.App, number int) error {
+	r, err := cp.revivable(tx, a, number)
+	if err != nil {
+		return err
 	}
 	if err := relogin(tx, a.Project, &r); err != nil {
 		return err

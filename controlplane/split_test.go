@@ -1,11 +1,14 @@
 package controlplane
 
 import (
+	"context"
 	"fmt"
 	"maps"
 	"math"
 	"net/http"
 	"net/http/httptest"
+	"sync"
+	"sync/atomic"
 	"testing"
 
 	"nuage/api"
@@ -92,6 +95,50 @@ func TestSplitBackToAnEarlierRelease(t *testing.T) {
 	if got := p.states(t, "web"); got != "1 superseded, 2 superseded, 3 serving" || a.Status.Release != 3 {
 		t.Errorf("after the next deploy the releases are %q", got)
 	}
+}
+
+// TestSplitToWhatNoLongerStarts: requests go on as before, while it comes back and for good when it does not.
+func TestSplitToWhatNoLongerStarts(t *testing.T) {
+	p, l := newLivePlane(t)
+	p.deploy(t, "web", colour("red"))
+	a := p.deploy(t, "web", colour("blue"))
+	eventually(t, "release 1 is gone", func() bool { return maps.Equal(p.replicas(t, a), map[int]int{2: 1}) })
+	spoil := func(id string) { l.mu.Lock(); l.spoilt = id; l.mu.Unlock() }
+	spoil("-r1-")
+	failures, stop := p.visited(t)
+	yes := true
+	_, err := p.cloud.Apps.Split(asCustomer(), "default", "web", api.Split{Shares: []api.Share{{Release: 1, Percent: 100}}, Sticky: &yes})
+	must(t, err)
+	a = p.appSettled(t, "web")
+	want := "release 2 serves with 1 of 1 replicas; release 1 failed: its program exited with status 3, 3 times in a row"
+	if a.Status.Release != 2 || a.Status.Failure == nil || a.Spec.Sticky || a.Status.Reason != want {
+		t.Fatalf("it is %s with %+v: %s, want %s", a.Status.Phase, a.Status.Failure, a.Status.Reason, want)
+	}
+	spoil("")
+	if a = p.split(t, api.Share{Release: 1, Percent: 100}); a.Status.Release != 1 || a.Status.Failure != nil || a.Spec.Env["COLOR"] != "red" {
+		t.Errorf("when it starts again release %d serves with %+v", a.Status.Release, a.Status.Failure)
+	}
+	p.serves(t, "web", 1)
+	if stop(); failures() != 0 {
+		t.Errorf("%d requests failed meanwhile", failures())
+	}
+	eventually(t, "release 2 is gone", func() bool { return maps.Equal(p.replicas(t, a), map[int]int{1: 1}) })
+}
+
+// visited sends one request after the other until stop is called, and counts those that failed.
+func (p *plane) visited(t *testing.T) (failures func() int64, stop func()) {
+	t.Helper()
+	var failed atomic.Int64
+	var all sync.WaitGroup
+	ctx, cancel := context.WithCancel(t.Context())
+	all.Go(func() {
+		for ctx.Err() == nil {
+			if code, _ := p.get("web", "/"); code != http.StatusOK {
+				failed.Add(1)
+			}
+		}
+	})
+	return failed.Load, func() { cancel(); all.Wait() }
 }
 
 // TestWhatEndsASplit: the next deploy, a canary beside the release that has most, a rollback.

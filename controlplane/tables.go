@@ -185,6 +185,7 @@ var (
 	serverTable     = storage.NewTable("servers", func(s *server) string { return s.ID })
 	releaseTable    = storage.NewTable("releases", func(r *release) string { return releaseKey(r.App, r.Number) })
 	vaultTable      = storage.NewTable("vaults", func(v *vault) string { return vaultKey(v.App, v.Version) })
+	comebackTable   = storage.NewTable("splits", func(c *comeback) string { return c.App })
 	appNetworkTable = storage.NewTable("app-networks", func(n *appNetwork) string { return n.App })
 	drainTable      = storage.NewTable("drains", func(d *drain) string { return releaseKey(d.App, d.Release) })
 	trackTable      = storage.NewTable("tracks", func(t *track) string { return t.ID })

@@ -32,6 +32,7 @@ type world struct {
 	vaults      map[string]map[string]string // secrets of apps, by vaultKey
 	drains      map[string][]drain           // by app, oldest first
 	appNetworks map[string]appNetwork        // by app
+	comebacks   map[string]comeback          // splits that wait, by app
 	databases   []api.Database
 	servers     map[string]server // by id
 	backups     []api.Backup
@@ -73,7 +74,7 @@ func (cp *ControlPlane) read() (*world, error) {
 	w := &world{
 		number: cp.readings.Add(1), projects: map[string]api.Project{}, keys: map[string]api.Key{}, groups: map[string]api.SecurityGroup{},
 		networks: map[string]api.Network{}, images: map[string]api.Image{}, volumes: map[string]api.Volume{}, machines: map[string]machine{}, disks: map[string]disk{},
-		releases: map[string]release{}, vaults: map[string]map[string]string{}, drains: map[string][]drain{}, appNetworks: map[string]appNetwork{}, servers: map[string]server{}, dumps: map[string]dump{}, logins: map[string]login{}, numbered: map[string]map[int]login{}, pools: map[string]api.AuthPool{}, secrets: map[string]string{},
+		releases: map[string]release{}, vaults: map[string]map[string]string{}, drains: map[string][]drain{}, appNetworks: map[string]appNetwork{}, comebacks: map[string]comeback{}, servers: map[string]server{}, dumps: map[string]dump{}, logins: map[string]login{}, numbered: map[string]map[int]login{}, pools: map[string]api.AuthPool{}, secrets: map[string]string{},
 		tracks: map[string]track{}, runs: map[string]run{}, damaged: map[string]bool{}, lostRuns: map[string]bool{},
 	}
 	err := cp.Store.View(func(tx *storage.Tx) error {
@@ -100,6 +101,7 @@ func (cp *ControlPlane) read() (*world, error) {
 			func() error {
 				return index(tx, appNetworkTable, w.appNetworks, func(n appNetwork) string { return n.App })
 			},
+			func() error { return index(tx, comebackTable, w.comebacks, func(c comeback) string { return c.App }) },
 			func() error { return all(tx, databaseTable, &w.databases) },
 			func() error { return index(tx, serverTable, w.servers, func(s server) string { return s.ID }) },
 			func() error { return all(tx, backupTable, &w.backups) },

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -53,9 +54,10 @@ func (c *cli) appSplitCmd() *cobra.Command {
 	var sticky bool
 	cmd := c.noWaitFlag(&cobra.Command{
 		Use: "split NAME vN=PERCENT...", Short: "Share requests out between releases of an app",
-		Long: "Share requests out between releases that served once, in percent that are 100 together. Each has all of the app's replicas; a\n" +
-			"release that has none yet gets its requests when they are healthy. One that is not named ends its requests and goes. All to\n" +
-			"one release ends the split, as the next deploy does.",
+		Long: "Share requests out between releases that served once, in percent that are 100 together. Each has all of the app's replicas; where\n" +
+			"one has none yet, requests go on as before until they are healthy. When they don't come up within the app's deadline it stays so,\n" +
+			"and the cause and the last log lines are printed. A release that is not named ends its requests and goes. All to one release ends\n" +
+			"the split, as the next deploy does.",
 		Example:           lines("nuage app split shop v3=10 v2=90", "nuage app split shop v3=50 v2=50 --sticky", "nuage app split shop v3=100"),
 		Args:              takes(2, -1),
 		ValidArgsFunction: c.apps().complete(c),
@@ -76,10 +78,27 @@ func (c *cli) appSplitCmd() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		return c.finishDeploy(ctx, s, a)
+		return c.finishSplit(ctx, s, a, split)
 	})
 	cmd.Flags().BoolVar(&sticky, "sticky", false, "a client stays, by a cookie, with the release that answered it first; default: as it was")
 	return cmd
+}
+
+// finishSplit waits until requests are shared out so, or it is clear that a release does not come back.
+func (c *cli) finishSplit(ctx context.Context, s session, a api.App, split api.Split) error {
+	n := c.apps()
+	if c.flags.noWait {
+		return printItem(c, n.kind, a)
+	}
+	a, err := n.settle(ctx, c, s, a.Name)
+	if err != nil {
+		return err
+	}
+	if f := a.Status.Failure; f != nil && slices.ContainsFunc(split.Shares, func(s api.Share) bool { return s.Release == f.Release && s.Percent > 0 }) {
+		c.failureLog(f, "")
+		return api.Errorf(api.Unavailable, "cannot split app %q: release %s did not come back: %s; requests go on to %s", a.Name, releaseText(f.Release), f.Reason, releasesText(a))
+	}
+	return printItem(c, n.kind, a)
 }
 
 // parseShare reads v3=10, 3=10 or v3=10%.

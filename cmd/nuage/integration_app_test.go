@@ -27,6 +27,7 @@ func testApp(t *testing.T, c *liveCloud) {
 	t.Run("nothing lost", func(t *testing.T) { testNothingLost(t, c) })
 	t.Run("failing deploys", func(t *testing.T) { testFailingDeploys(t, c) })
 	t.Run("rollback", func(t *testing.T) { testRollback(t, c) })
+	t.Run("split", func(t *testing.T) { testSplitComesBack(t, c) })
 	t.Run("bound", func(t *testing.T) {
 		want := "nuage: cannot delete database \"notes\": app \"rows\" is bound to it; unbind it first\n"
 		if said := c.refused(t, 1, "database", "delete", "notes"); said != want {
@@ -181,6 +182,24 @@ func testRollback(t *testing.T, c *liveCloud) {
 	if a, err = c.visit("GET", appHost("rows"), "/", ""); err != nil || !strings.HasSuffix(a.body, "on rows-0 greets three") {
 		t.Errorf("rolled back again it answers %d %q, %v", a.status, a.body, err)
 	}
+}
+
+// testSplitComesBack splits to a release that no longer starts, since what it finds in the database has changed: nothing is lost by that.
+func testSplitComesBack(t *testing.T, c *liveCloud) {
+	c.do(t, "app", "config", "set", "rows", "MODE=settled")
+	settled := show[api.App](t, c, "app", "rows").Status.Release
+	c.do(t, "app", "config", "unset", "rows", "MODE")
+	c.do(t, "database", "psql", "notes", "--", "-qc", "create table moved ()")
+	v := sendVisitors(t, c, "rows")
+	said := c.refused(t, 1, "app", "split", "rows", fmt.Sprintf("v%d=100", settled))
+	want := fmt.Sprintf("  | the rows have moved\nnuage: cannot split app \"rows\": release v%d did not come back: its program exited with status 4, 3 times in a row; requests go on to v%d\n", settled, settled+1)
+	if !strings.HasSuffix(said, want) {
+		t.Errorf("it said %q, want %q", said, want)
+	}
+	c.do(t, "database", "psql", "notes", "--", "-qc", "drop table moved")
+	c.do(t, "app", "split", "rows", fmt.Sprintf("v%d=100", settled))
+	v.gone()
+	c.do(t, "app", "rollback", "rows")
 }
 
 // testDatabaseSurvives takes the server away in the worst ways; no row is lost.

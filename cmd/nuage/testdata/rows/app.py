@@ -27,6 +27,12 @@ def query(sql):
         return cursor.fetchall()
 
 
+if MODE == "settled" and query("select to_regclass('public.moved')")[0][0]:
+    print("reading the rows")
+    print("the rows have moved", flush=True)
+    sys.exit(4)
+
+
 class Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
