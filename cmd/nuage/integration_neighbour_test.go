@@ -3,7 +3,9 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"io/fs"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -28,6 +30,7 @@ func testNeighbours(t *testing.T, c *liveCloud) {
 		"function": func(t *testing.T) { testNeighbourFunction(t, c, places) },
 	})
 	t.Run("one-off", func(t *testing.T) { testOneOff(t, c) })
+	t.Run("secrets", func(t *testing.T) { testSecretsNowhere(t, c) })
 	t.Run("unbound", func(t *testing.T) { testUnboundNetwork(t, c) })
 }
 
@@ -112,6 +115,33 @@ func testOneOff(t *testing.T, c *liveCloud) {
 	}
 	if left := c.containers(t, "nuage.kind=helper"); len(left) != 0 {
 		t.Errorf("commands left %v", left)
+	}
+}
+
+// testSecretsNowhere: the program has its secret, and no file of the home and no answer of the cloud does; the log was searched too.
+func testSecretsNowhere(t *testing.T, c *liveCloud) {
+	abroad := []string{"--project", "abroad"}
+	said := c.do(t, append(abroad, "app", "config", "set", "near", "--secret", "WORD=nobody-hears-this")...)
+	if got := c.do(t, append(abroad, "app", "run", "near", "--", "echo ${#WORD}")...); got != "17\n" {
+		t.Errorf("a program has a secret of %q letters, want 17", got)
+	}
+	said += c.do(t, append(abroad, "app", "releases", "near", "-o", "json")...) + c.do(t, "activity", "list", "-o", "json") + c.do(t, append(abroad, "app", "show", "near", "-o", "json")...)
+	if strings.Contains(said, "nobody-hears") || !strings.Contains(said, `"WORD": "***"`) {
+		t.Errorf("the cloud's answers are to hold the mask alone:\n%s", said)
+	}
+	files := 0
+	err := filepath.WalkDir(c.home, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || !d.Type().IsRegular() {
+			return nil // one that went meanwhile, a socket
+		}
+		content, err := os.ReadFile(path)
+		if files++; strings.Contains(string(content), "nobody-hears") {
+			t.Errorf("%s holds a secret", path)
+		}
+		return err
+	})
+	if err != nil || files < 3 {
+		t.Errorf("%d files were searched, %v", files, err)
 	}
 }
 
