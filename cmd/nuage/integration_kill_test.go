@@ -216,8 +216,14 @@ func (c *liveCloud) checkAll(t *testing.T, wanted map[string]bool, sandboxes int
 		}
 		return nil
 	})
-	if networks := strings.Fields(dockerCLI(t, "network", "ls", "--quiet", "--filter", "label=nuage.cloud="+c.id)); len(networks) != 1 {
-		t.Errorf("%d networks for one project", len(networks))
+	apps := 0
+	for _, name := range names {
+		if strings.HasPrefix(name, "apps/") {
+			apps++
+		}
+	}
+	if networks := strings.Fields(dockerCLI(t, "network", "ls", "--quiet", "--filter", "label=nuage.cloud="+c.id)); len(networks) != 1+apps {
+		t.Errorf("%d networks for one project and %d apps", len(networks), apps)
 	}
 }
 
