@@ -41,6 +41,8 @@ type AppSpec struct {
 type AppLimits struct {
 	BodyBytes     int64 `json:"bodyBytes,omitempty" minimum:"0" doc:"most bytes of a request's body; 413 over it; 0: no limit"`
 	RPS           int   `json:"rps,omitempty" minimum:"0" maximum:"1000000" doc:"most requests per second, with bursts of one second's; 429 over it; 0: no limit"`
+	IdleSeconds   int   `json:"idleSeconds,omitempty" minimum:"0" maximum:"3600" doc:"how long a request's body, an answer or a WebSocket may rest without a byte either way; then 408, or where an answer has begun it is cut off; 0: no limit"`
+	SocketSeconds int   `json:"socketSeconds,omitempty" minimum:"0" maximum:"30" doc:"how long the WebSockets of a replica that is to go may stay open, after a deploy, a rollback or a scaling in; then they are closed (1001, going away); 10 when 0. Requests have 30"`
 	AnswerSeconds int   `json:"answerSeconds,omitempty" minimum:"0" maximum:"60" doc:"how long the app may take until its answer begins; then 504; 60 when 0"`
 }
 

@@ -16,7 +16,8 @@ import (
 const (
 	deployDeadline = 90 * time.Second // from the image's being there to all replicas healthy, where the app has no other
 	drainDeadline  = 30 * time.Second
-	crashLimit     = 3 // exits of one replica that fail a deploy
+	socketGrace    = 10 * time.Second // of the WebSockets of a replica that is to go, where the app has no other
+	crashLimit     = 3                // exits of one replica that fail a deploy
 )
 
 // States of a release.
@@ -84,6 +85,8 @@ func checkAppFields(name string, s *api.AppSpec) error {
 		return api.Errorf(api.Invalid, "cannot give the new release of app %q %d%% of the requests: 1 to 99 is possible, and 0 for all", name, s.Canary)
 	case s.Limits.BodyBytes < 0 || s.Limits.RPS < 0 || s.Limits.AnswerSeconds < 0 || s.Limits.AnswerSeconds > 60:
 		return api.Errorf(api.Invalid, "cannot limit app %q so: bytes and requests are 0 or more, and an answer begins within 1 to 60 seconds, 0 for 60", name)
+	case s.Limits.IdleSeconds < 0 || s.Limits.IdleSeconds > 3600 || s.Limits.SocketSeconds < 0 || s.Limits.SocketSeconds > int(drainDeadline/time.Second):
+		return api.Errorf(api.Invalid, "cannot limit app %q so: a rest may last 1 to 3600 seconds, 0 for any; WebSockets of a release that goes 1 to 30, 0 for 10", name)
 	case checkScaling(name, s.Scaling) != nil:
 		return checkScaling(name, s.Scaling)
 	case s.Health != "" && !strings.HasPrefix(s.Health, "/"):

@@ -163,7 +163,7 @@ func (cp *ControlPlane) endDrain(ctx context.Context, w *world, a api.App, d dra
 		if !strings.HasPrefix(o.ID, fmt.Sprintf("%s-r%d-", a.ID, d.Release)) {
 			continue
 		}
-		if err := cp.emptied(ctx, o.ID, d.Since); err != nil {
+		if err := cp.emptied(ctx, w, o, d.Since); err != nil {
 			return err
 		}
 	}
@@ -179,7 +179,7 @@ func (cp *ControlPlane) endDrain(ctx context.Context, w *world, a api.App, d dra
 // program has time to. With its app gone nothing is waited for.
 func (cp *ControlPlane) letGo(ctx context.Context, w *world, o compute.Observed) error {
 	if w.hasApp(o.Owner) {
-		if err := cp.emptied(ctx, o.ID, cp.Now()); err != nil {
+		if err := cp.emptied(ctx, w, o, cp.Now()); err != nil {
 			return err
 		}
 		if err := cp.Engine.Stop(ctx, o.ID, stopGrace); err != nil {
@@ -194,11 +194,16 @@ func (w *world) hasApp(id string) bool {
 	return ok && o.meta.DeletedAt == nil
 }
 
-// emptied waits until a replica has no request in flight, or has had its time to end them.
-func (cp *ControlPlane) emptied(ctx context.Context, id string, since time.Time) error {
+// emptied waits until a replica has no request in flight, or has had its time to end them. WebSockets have a time of their own and are
+// then closed.
+func (cp *ControlPlane) emptied(ctx context.Context, w *world, o compute.Observed, since time.Time) error {
+	sockets := since.Add(w.socketGrace(o.Owner))
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
-	for end := since.Add(drainDeadline); cp.Edge.InFlight(id) > 0 && cp.Now().Before(end); {
+	for end := since.Add(drainDeadline); cp.Edge.InFlight(o.ID) > 0 && cp.Now().Before(end); {
+		if cp.Now().After(sockets) {
+			cp.Edge.EndSockets(o.ID)
+		}
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
@@ -206,6 +211,16 @@ func (cp *ControlPlane) emptied(ctx context.Context, id string, since time.Time)
 		}
 	}
 	return nil
+}
+
+// socketGrace is how long WebSockets of an app's replicas that are to go may stay open.
+func (w *world) socketGrace(app string) time.Duration {
+	for _, a := range w.apps {
+		if a.ID == app && a.Spec.Limits.SocketSeconds > 0 {
+			return time.Duration(a.Spec.Limits.SocketSeconds) * time.Second
+		}
+	}
+	return socketGrace
 }
 
 // removeApp removes the images that were built for an app whose replicas are gone, and its network, and forgets it.

@@ -77,7 +77,7 @@ func (w *world) appRoute(a api.App) ingress.Route {
 
 func limitsOf(a api.App) ingress.Limits {
 	l := a.Spec.Limits
-	return ingress.Limits{Body: l.BodyBytes, Rate: l.RPS, Answer: time.Duration(l.AnswerSeconds) * time.Second}
+	return ingress.Limits{Body: l.BodyBytes, Rate: l.RPS, Idle: time.Duration(l.IdleSeconds) * time.Second, Answer: time.Duration(l.AnswerSeconds) * time.Second}
 }
 
 // releaseGroup is what the edge, and a client's cookie, call the replicas of a release.

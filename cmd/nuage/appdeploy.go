@@ -26,6 +26,7 @@ type appFlags struct {
 	body           size
 	rate           int
 	answer         span
+	idle, sockets  span
 }
 
 func (c *cli) appDeployCmd() *cobra.Command {
@@ -71,6 +72,9 @@ func (a *appFlags) declare(cmd *cobra.Command) {
 	f.IntVar(&a.rate, "max-rate", 0, "most requests per second; others are refused with 429; 0: no limit")
 	a.answer = span(time.Minute)
 	f.Var(&a.answer, "answer-within", "how long the app may take until its answer begins, 1s to 60s; then it is a 504")
+	f.Var(&a.idle, "idle-timeout", "how long a body, an answer or a WebSocket may rest without a byte either way, 1s to 1h; then it is a 408, or cut off; default: no limit")
+	a.sockets = span(10 * time.Second)
+	f.Var(&a.sockets, "socket-grace", "how long WebSockets stay open with a release that is followed by another, 1s to 30s; then they are closed (1001)")
 	f.BoolVar(&a.sticky, "sticky", false, "while requests are split, a client stays with the release that answered it first, by a cookie")
 	cmd.MarkFlagsMutuallyExclusive("image", "source")
 }
@@ -138,7 +142,7 @@ func (a appFlags) apply(spec *api.AppSpec, given func(string) bool) {
 		spec.Auth.Callbacks = a.callbacks
 	}
 	if given("deadline") {
-		spec.DeadlineSeconds = int((time.Duration(a.deadline) + time.Second - 1) / time.Second)
+		spec.DeadlineSeconds = a.deadline.seconds()
 	}
 	if given("max-body") {
 		spec.Limits.BodyBytes = int64(a.body)
@@ -147,7 +151,13 @@ func (a appFlags) apply(spec *api.AppSpec, given func(string) bool) {
 		spec.Limits.RPS = a.rate
 	}
 	if given("answer-within") {
-		spec.Limits.AnswerSeconds = int((time.Duration(a.answer) + time.Second - 1) / time.Second)
+		spec.Limits.AnswerSeconds = a.answer.seconds()
+	}
+	if given("idle-timeout") {
+		spec.Limits.IdleSeconds = a.idle.seconds()
+	}
+	if given("socket-grace") {
+		spec.Limits.SocketSeconds = a.sockets.seconds()
 	}
 	if given("sticky") {
 		spec.Sticky = a.sticky

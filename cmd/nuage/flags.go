@@ -134,6 +134,10 @@ func (s *span) String() string {
 	return time.Duration(*s).String()
 }
 func (s *span) Type() string { return "duration" }
+
+// seconds is the duration in whole seconds, none of it lost.
+func (s span) seconds() int { return int((time.Duration(s) + time.Second - 1) / time.Second) }
+
 func (s *span) Set(text string) error {
 	if days, ok := strings.CutSuffix(text, "d"); ok {
 		n, err := strconv.Atoi(days)

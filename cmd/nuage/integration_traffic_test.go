@@ -35,6 +35,7 @@ func TestTraffic(t *testing.T) {
 	if n := s.sent.Load(); n < 10_000 {
 		t.Errorf("only %d requests were sent", n)
 	}
+	t.Run("socket", func(t *testing.T) { testSocketAcrossDeploy(t, c) })
 }
 
 // steady is an even stream of requests, and between which releases their answers may come from.

@@ -12,8 +12,10 @@ const statusClientGone = 499
 // answer is a ResponseWriter that knows its status.
 type answer struct {
 	http.ResponseWriter
-	status   int       // 0 until known
-	onStatus func(int) // may be nil
+	status   int                     // 0 until known
+	onStatus func(int)               // may be nil
+	watch    *watch                  // nil: it may rest for as long as it likes
+	taken    func(net.Conn) net.Conn // what a connection that is taken over becomes; nil: itself
 }
 
 func (a *answer) WriteHeader(status int) {
@@ -23,16 +25,26 @@ func (a *answer) WriteHeader(status int) {
 
 func (a *answer) Write(p []byte) (int, error) {
 	a.note(http.StatusOK)
+	if a.watch != nil {
+		defer a.watch.touch()
+	}
 	return a.ResponseWriter.Write(p)
 }
 
 // Hijack is how an upgraded connection is answered.
 func (a *answer) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	conn, buffer, err := http.NewResponseController(a.ResponseWriter).Hijack()
-	if err == nil {
-		a.note(http.StatusSwitchingProtocols)
+	if err != nil {
+		return nil, nil, err
 	}
-	return conn, buffer, err
+	a.note(http.StatusSwitchingProtocols)
+	if a.taken != nil {
+		conn = a.taken(conn)
+	}
+	if a.watch != nil {
+		conn = &watchedConn{conn, a.watch}
+	}
+	return conn, buffer, nil
 }
 
 // flush sends what was written so far.
@@ -59,6 +71,10 @@ func (a *answer) note(status int) {
 		return
 	}
 	a.status = status
+	if a.watch != nil {
+		a.watch.touch()
+		a.watch.begun.Store(true)
+	}
 	if a.onStatus != nil {
 		a.onStatus(status)
 	}

@@ -144,6 +144,18 @@ func (e *Edge) InFlight(backendID string) int {
 	return n
 }
 
+// EndSockets ends the WebSockets of a backend, which left, as its program would: with a close frame (1001, going away) to both ends. Requests go on.
+func (e *Edge) EndSockets(backendID string) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, s := range e.sites {
+		s.pool.EndSockets(backendID)
+	}
+	for _, p := range e.left {
+		p.EndSockets(backendID)
+	}
+}
+
 // Close closes the idle connections to backends. Requests in flight go on; the server that calls ServeHTTP ends them.
 func (e *Edge) Close() error {
 	e.proxy.close()

@@ -9,6 +9,7 @@ import (
 type Limits struct {
 	Body   int64         // bytes of a request's body; more is a 413
 	Rate   int           // requests per second, with bursts of as many; more are a 429
+	Idle   time.Duration // without a byte either way, in a body, an answer or an upgraded connection; then that ends, with a 408 where no answer has begun
 	Answer time.Duration // until an answer's headers; then it is a 504. 60 s where 0
 }
 

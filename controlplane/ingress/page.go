@@ -104,6 +104,11 @@ func slowBackend(r Route) page {
 		detail: fmt.Sprintf("cannot wait longer for %s %q: it sent no answer within %s", r.Kind, r.Name, patience(r))}
 }
 
+func slowCaller(r Route) page {
+	return page{status: http.StatusRequestTimeout, code: api.Invalid, title: "The request came to a halt",
+		detail: fmt.Sprintf("cannot pass the request on to %s %q: nothing of its body came for %s", r.Kind, r.Name, r.Limits.Idle)}
+}
+
 func tooLarge(r Route) page {
 	return page{status: http.StatusRequestEntityTooLarge, code: api.Invalid, title: "The request is too large",
 		detail: fmt.Sprintf("cannot pass the request on to %s %q: it takes bodies of up to %d bytes", r.Kind, r.Name, r.Limits.Body)}

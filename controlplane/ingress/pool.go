@@ -3,6 +3,7 @@ package ingress
 import (
 	"context"
 	"errors"
+	"net"
 	"sync"
 	"time"
 )
@@ -15,6 +16,7 @@ var (
 	errNoBackend = errors.New("no backend is left to try")
 	errCut       = errors.New("its backend was taken away")
 	errSlow      = errors.New("its backend took too long to answer")
+	errIdle      = errors.New("nothing moved for too long")
 )
 
 // Backend is one replica of an app, or one target of a load balancer.
@@ -125,6 +127,45 @@ func (p *Pool) Cut(id string) {
 	}
 }
 
+// EndSockets says goodbye on the WebSockets of a backend; what has not ended soon after is cut. Requests go on.
+func (p *Pool) EndSockets(id string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for f := range p.flights[id] {
+		if f.socket != nil {
+			f.part()
+		}
+	}
+}
+
+// take makes a WebSocket of a connection that was taken over.
+func (f *flight) take(conn net.Conn) net.Conn {
+	f.pool.mu.Lock()
+	defer f.pool.mu.Unlock()
+	f.socket = &socket{Conn: conn}
+	return f.socket
+}
+
+// goodbye ends the flight as a WebSocket, where it is one.
+func (f *flight) goodbye() bool {
+	f.pool.mu.Lock()
+	defer f.pool.mu.Unlock()
+	if f.socket != nil {
+		f.part()
+	}
+	return f.socket != nil
+}
+
+// part says goodbye once, and sees to it that the flight ends. The lock is held.
+func (f *flight) part() {
+	if f.parted {
+		return
+	}
+	f.parted = true
+	go f.socket.goodbye() // a caller that reads nothing could hold it up
+	time.AfterFunc(2*farewell, func() { f.end(errCut) })
+}
+
 // cutAll ends all that is in flight.
 func (p *Pool) cutAll() {
 	for id := range p.Traffic() {
@@ -152,6 +193,8 @@ type flight struct {
 	group string          // whose backends are preferred; "": any
 	tried map[string]bool // backend ids
 
+	socket   *socket     // of a WebSocket that came about; under the pool's lock
+	parted   bool        // it was said goodbye to
 	secure   bool        // the caller came over TLS
 	answers  string      // the group of the backend it was sent to last
 	patience *time.Timer // of a request: ends it when no answer has begun by then

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httputil"
+	"strings"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -69,6 +70,14 @@ func (p *proxy) pass(a *answer, r *http.Request, route Route, pool *Pool, group 
 	f := pool.fly(r.Context(), route)
 	f.group, f.secure = group, r.TLS != nil
 	defer f.land()
+	if route.Limits.Idle > 0 {
+		watched, end := f.watchIdle(a, r, route.Limits.Idle)
+		defer end()
+		r = watched
+	}
+	if strings.EqualFold(r.Header.Get("Upgrade"), "websocket") {
+		a.taken = f.take
+	}
 	if direct(r) {
 		p.exchange(a, r, f)
 		return
@@ -187,8 +196,12 @@ func (p *proxy) failed(a *answer, r *http.Request, f *flight, err error) {
 		writePage(a, r, tooLarge(f.route))
 		return
 	}
-	if errors.Is(context.Cause(f.ctx), errSlow) {
+	switch context.Cause(f.ctx) {
+	case errSlow:
 		writePage(a, r, slowBackend(f.route))
+		return
+	case errIdle:
+		writePage(a, r, slowCaller(f.route))
 		return
 	}
 	if errors.Is(r.Context().Err(), context.Canceled) && !cut {
