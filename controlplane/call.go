@@ -232,7 +232,7 @@ func (cp *ControlPlane) httpFunction(id, qualifier string) http.Handler {
 		if answer.Receipt.Cold {
 			h.Set("Nuage-Init-Ms", answer.Receipt.InitMs)
 		}
-		functions.WriteHTTP(w, answer.Payload, answer.FunctionError)
+		functions.WriteHTTP(w, answer.ContentType, answer.Payload, answer.FunctionError)
 	})
 }
 

@@ -1,6 +1,7 @@
 package functions
 
 import (
+	"bytes"
 	"encoding/base64"
 	"encoding/json"
 	"net"
@@ -130,12 +131,19 @@ func (h *headerText) UnmarshalJSON(b []byte) error {
 	return nil
 }
 
+// integrationResponse is the type of a streamed answer that begins with its status and headers as JSON and eight zero bytes.
+const integrationResponse = "application/vnd.awslambda.http-integration-response"
+
 // WriteHTTP writes a function's answer to a request: an object with statusCode goes out as its statusCode, headers,
 // cookies, body and isBase64Encoded say; any other JSON as 200 application/json; other bytes as 200 with a type by
 // their looks. A function error, or an object that can not be sent, is a 502 with a JSON body.
-func WriteHTTP(w http.ResponseWriter, payload []byte, functionError string) {
+func WriteHTTP(w http.ResponseWriter, contentType string, payload []byte, functionError string) {
 	if functionError != "" {
 		writeBadGateway(w, "the function failed; its log says why")
+		return
+	}
+	if contentType == integrationResponse {
+		writePrelude(w, payload)
 		return
 	}
 	if !wantsStatus(payload) {
@@ -145,6 +153,17 @@ func WriteHTTP(w http.ResponseWriter, payload []byte, functionError string) {
 	a, body, problem := parseAnswer(payload)
 	if problem != "" {
 		writeBadGateway(w, "the function's answer can not be sent: "+problem)
+		return
+	}
+	a.write(w, body)
+}
+
+// writePrelude writes a streamed answer: what is before the zero bytes says how the rest is sent.
+func writePrelude(w http.ResponseWriter, payload []byte) {
+	head, body, found := bytes.Cut(payload, make([]byte, 8))
+	a := httpAnswer{StatusCode: http.StatusOK}
+	if !found || json.Unmarshal(head, &a) != nil || a.StatusCode < 200 || a.StatusCode > 599 {
+		writeBadGateway(w, "the function's answer can not be sent: it does not begin with statusCode and headers as JSON and eight zero bytes")
 		return
 	}
 	a.write(w, body)

@@ -70,7 +70,7 @@ func TestWriteHTTP(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			w := httptest.NewRecorder()
-			WriteHTTP(w, []byte(tt.payload), tt.functionError)
+			WriteHTTP(w, "application/json", []byte(tt.payload), tt.functionError)
 			if w.Code != tt.status || w.Body.String() != tt.body {
 				t.Errorf("got %d %q\nwant %d %q", w.Code, w.Body, tt.status, tt.body)
 			}
@@ -116,9 +116,31 @@ func FuzzWriteHTTP(f *testing.F) {
 	f.Add([]byte(`{"statusCode":"200"}`))
 	f.Fuzz(func(t *testing.T, payload []byte) {
 		w := httptest.NewRecorder()
-		WriteHTTP(w, payload, "")
+		WriteHTTP(w, "application/json", payload, "")
 		if w.Code < 200 || w.Code > 599 {
 			t.Fatalf("status %d", w.Code)
 		}
 	})
+}
+
+// A streamed answer begins with its status and headers.
+func TestWritePrelude(t *testing.T) {
+	zero := strings.Repeat("\x00", 8)
+	tests := []struct {
+		payload, body, header string
+		status                int
+	}{
+		{`{"statusCode":201,"headers":{"X-A":"b","Content-Type":"text/html"},"cookies":["k=v"]}` + zero + "<p>\x00</p>", "<p>\x00</p>", "text/html b k=v", 201},
+		{`{}` + zero + "plain", "plain", "application/json  ", 200},
+		{`{"statusCode":201}`, `{"message":"the function's answer can not be sent: it does not begin with statusCode and headers as JSON and eight zero bytes"}` + "\n", "application/json  ", 502},
+		{`{"statusCode":99}` + zero, `{"message":"the function's answer can not be sent: it does not begin with statusCode and headers as JSON and eight zero bytes"}` + "\n", "application/json  ", 502},
+	}
+	for _, tt := range tests {
+		w := httptest.NewRecorder()
+		WriteHTTP(w, integrationResponse, []byte(tt.payload), "")
+		header := w.Header().Get("Content-Type") + " " + w.Header().Get("X-A") + " " + w.Header().Get("Set-Cookie")
+		if w.Code != tt.status || w.Body.String() != tt.body || header != tt.header {
+			t.Errorf("%q: got %d %q, %q", tt.payload, w.Code, w.Body, header)
+		}
+	}
 }

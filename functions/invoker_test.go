@@ -427,3 +427,80 @@ nuage_function_invocations_total{function="f",project="p",status="error"} 2
 		t.Errorf("lint: %v, %v", problems, err)
 	}
 }
+
+// A burst gets as many calls as may be at once, the others are refused at once, and each answered one has its record.
+func TestBurst(t *testing.T) {
+	const burst, limit = 1000, 20
+	hold, inside := make(chan struct{}), make(chan struct{}, burst)
+	i, _, j := newTest(t, func(ctx context.Context, d Deployment, e Event) (Outcome, error) {
+		inside <- struct{}{}
+		<-hold
+		return echo(ctx, d, e)
+	}, nil)
+	d := i.functions["fn-1"].current.Deployment
+	d.Version, d.Concurrency = d.Version+1, limit
+	if err := i.Deploy(t.Context(), d); err != nil {
+		t.Fatal(err)
+	}
+	ends := make(chan error, burst)
+	for range burst {
+		go func() {
+			_, err := i.Invoke(t.Context(), "fn-1", Call{})
+			ends <- err
+		}()
+	}
+	for range burst - limit {
+		if err := <-ends; !errors.Is(err, api.Exhausted) {
+			t.Fatalf("got %v, want exhausted", err)
+		}
+	}
+	if len(inside) != limit {
+		t.Errorf("%d calls were let in, want %d", len(inside), limit)
+	}
+	close(hold)
+	for range limit {
+		if err := <-ends; err != nil {
+			t.Error(err)
+		}
+	}
+	if len(j.records) != limit {
+		t.Errorf("%d records, want %d", len(j.records), limit)
+	}
+}
+
+// A published version is called by its number, whatever is deployed after it, and ends when it is withdrawn.
+func TestPublishedVersions(t *testing.T) {
+	i, f, _ := newTest(t, func(_ context.Context, d Deployment, _ Event) (Outcome, error) {
+		return Outcome{Payload: fmt.Append(nil, d.Version), Status: OK}, nil
+	}, nil)
+	first := i.functions["fn-1"].current.Deployment
+	d := first
+	d.Version++
+	if err := i.Deploy(t.Context(), d); err != nil {
+		t.Fatal(err)
+	}
+	call := func(version int) string {
+		a, err := i.Invoke(t.Context(), "fn-1", Call{Version: version})
+		if err != nil {
+			return string(api.CodeOf(err))
+		}
+		return string(a.Payload)
+	}
+	if got := call(first.Version); got != "not_found" {
+		t.Errorf("a version that is not deployed answers %s", got)
+	}
+	first.Published = true
+	for range 2 {
+		if err := i.Deploy(t.Context(), first); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want := []string{fmt.Sprint(first.Version), fmt.Sprint(d.Version), fmt.Sprint(d.Version)}
+	if got := []string{call(first.Version), call(d.Version), call(0)}; !cmp.Equal(got, want) || len(f.opened) != 3 {
+		t.Errorf("got %v, want %v; %d were opened", got, want, len(f.opened))
+	}
+	i.Withdraw("fn-1", first.Version)
+	if got := call(first.Version); got != "not_found" || !f.opened[2].closed || call(0) != want[1] {
+		t.Errorf("a version that was withdrawn answers %s, closed %v", got, f.opened[2].closed)
+	}
+}

@@ -41,6 +41,7 @@ func (f *face) calls(ctx context.Context, in *callsInput) (*body[api.List[api.Re
 
 // invoke calls a function. An error of the function is a 200 with the header Nuage-Function-Error.
 func (f *face) invoke(w http.ResponseWriter, r *http.Request, in *invokeInput) error {
+	recordOf(r.Context()).routine = true
 	deadlines(w, time.Now().Add(bodyTime))
 	most := int64(api.MaxPayloadBytes)
 	if in.Type == string(api.Async) {

@@ -20,9 +20,10 @@ import (
 
 // record is what is known of a request once it is over.
 type record struct {
-	id    string
-	route string // template; "none" where no route matched
-	actor string
+	routine bool // a call of a function: its receipt tells of it
+	id      string
+	route   string // template; "none" where no route matched
+	actor   string
 }
 
 type recordKey struct{}
@@ -81,7 +82,7 @@ func (f *face) observed(r *http.Request, rec *record, a *answer, took time.Durat
 	f.meters.requests.WithLabelValues(rec.route, method, strconv.Itoa(a.code())).Inc()
 	f.meters.duration.WithLabelValues(rec.route, method).Observe(took.Seconds())
 	level := slog.LevelInfo
-	if r.Method == http.MethodGet || r.Method == http.MethodHead {
+	if r.Method == http.MethodGet || r.Method == http.MethodHead || rec.routine {
 		level = slog.LevelDebug
 	}
 	f.Logger.Log(r.Context(), level, "request", "requestId", rec.id, "method", r.Method, "path", r.URL.Path, "route", rec.route,

@@ -2,7 +2,9 @@ package sandbox_test
 
 import (
 	"os"
+	"os/exec"
 	"regexp"
+	"strings"
 	"testing"
 
 	"nuage/functions"
@@ -14,6 +16,13 @@ func needImage(t testing.TB, image string) {
 	t.Helper()
 	e := newEngine(t)
 	_, err := e.Image(t.Context(), image, 0)
+	if err != nil && os.Getenv("NUAGE_REQUIRE_ENGINE") == "1" {
+		text, failed := exec.Command("bash", "../../compute/images/setup.sh", strings.TrimSuffix(strings.TrimPrefix(image, "nuage/"), ":1")).CombinedOutput()
+		if failed != nil {
+			t.Fatalf("cannot make the image %s: %v: %s", image, failed, text)
+		}
+		_, err = e.Image(t.Context(), image, 0)
+	}
 	switch {
 	case err == nil:
 	case os.Getenv("NUAGE_REQUIRE_ENGINE") == "1":
