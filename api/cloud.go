@@ -35,6 +35,7 @@ type Cloud struct {
 	Triggers       Triggers
 	Queues         Queues
 	Messages       Messages
+	Topics         Topics
 	Sources        Sources
 	Streams        Streams
 	Activities     Activities

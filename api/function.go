@@ -136,7 +136,8 @@ type Trigger struct {
 
 // TriggerSpec says which events. Exactly one kind is set.
 type TriggerSpec struct {
-	Function  string `json:"function"`
+	Function  string `json:"function,omitempty" doc:"what the events call"`
+	ToQueue   string `json:"toQueue,omitempty" doc:"queue that gets the events in place of a function; not for http and queue"`
 	Qualifier string `json:"qualifier,omitempty" doc:"an alias of the function, or the number of a published version; empty: what was deployed last"`
 	HTTP      bool   `json:"http,omitempty" doc:"requests to FUNCTION.fn.localhost call the function"`
 
@@ -144,6 +145,14 @@ type TriggerSpec struct {
 	Batch       int    `json:"batch,omitempty" minimum:"0" maximum:"1000" doc:"messages of a call at most; 10 when 0"`
 	WindowMs    int64  `json:"windowMs,omitempty" minimum:"0" maximum:"300000" doc:"how long a batch waits to become full"`
 	Concurrency int    `json:"concurrency,omitempty" minimum:"0" maximum:"1000" doc:"calls at once; 5 when 0"`
+
+	Topic  string         `json:"topic,omitempty" doc:"events published to this topic, as CloudEvents 1.0 in structured mode"`
+	Filter map[string]any `json:"filter,omitempty" doc:"only events with such attributes: a filter policy as on Amazon SNS"`
+
+	Schedule string `json:"schedule,omitempty" doc:"five fields of cron in UTC, or rate(5 minutes)"`
+	Missed   string `json:"missed,omitempty" enum:",once,skip" doc:"what becomes of ticks while the cloud was down: one call for all, or none; once when empty"`
+
+	Events []string `json:"events,omitempty" doc:"types of events of the life of things of the project, as app.deployed, app.* or *"`
 }
 
 // Defaults and limits of the triggers of queues.
@@ -158,7 +167,8 @@ const (
 // TriggerStatus is how the trigger does.
 type TriggerStatus struct {
 	Status
-	URL string `json:"url,omitempty"`
+	NextAt *time.Time `json:"nextAt,omitempty" doc:"the next tick of a schedule"`
+	URL    string     `json:"url,omitempty"`
 }
 
 // Triggers are a project's triggers. Conflict: the function has such a trigger already.

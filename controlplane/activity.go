@@ -42,7 +42,7 @@ func modelOf(noun string) string {
 		return "iaas"
 	case "app", "database", "backup", "auth-pool":
 		return "paas"
-	case "function", "trigger", "queue":
+	case "function", "trigger", "queue", "topic":
 		return "faas"
 	}
 	return ""

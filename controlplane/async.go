@@ -2,6 +2,7 @@ package controlplane
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"strings"
 	"time"
@@ -133,10 +134,10 @@ type eventPlace struct{ noun, name string }
 // readPlaceName reads queue:NAME, topic:NAME or function:NAME. Invalid.
 func readPlaceName(text string) (eventPlace, error) {
 	noun, name, ok := strings.Cut(text, ":")
-	if ok && name != "" && (noun == "queue" || noun == "function") {
+	if ok && name != "" && (noun == "queue" || noun == "topic" || noun == "function") {
 		return eventPlace{noun, name}, nil
 	}
-	return eventPlace{}, api.Errorf(api.Invalid, "cannot send events to %q: give queue:NAME or function:NAME", text)
+	return eventPlace{}, api.Errorf(api.Invalid, "cannot send events to %q: give queue:NAME, topic:NAME or function:NAME", text)
 }
 
 // checkAsync refuses settings that can't be.
@@ -187,6 +188,8 @@ func (cp *ControlPlane) placeExists(tx *storage.Tx, project string, p eventPlace
 	switch p.noun {
 	case "queue":
 		_, err = cp.queues().find(tx, project, p.name)
+	case "topic":
+		_, err = cp.topics().find(tx, project, p.name)
 	case "function":
 		_, err = cp.functions().find(tx, project, p.name)
 	}
@@ -269,9 +272,11 @@ func (cp *ControlPlane) deliver(tx *storage.Tx, f api.Function, to string, recor
 		if err != nil {
 			return err
 		}
-		m := message{ID: functions.NewRequestID(), Body: string(record), SentAt: now, VisibleAt: now.Add(time.Duration(q.Spec.DelaySeconds) * time.Second), From: f.Name}
+		m := message{ID: functions.NewRequestID(), Body: string(record), SentAt: now, VisibleAt: now.Add(delayOf(q)), From: f.Name}
 		_, err = enqueue(tx, &q, m, now)
 		return err
+	case "topic":
+		return cp.publishEnd(tx, f, p.name, record)
 	default:
 		next, err := cp.functions().find(tx, f.Project, p.name)
 		if err != nil {
@@ -279,4 +284,20 @@ func (cp *ControlPlane) deliver(tx *storage.Tx, f api.Function, to string, recor
 		}
 		return addEvent(tx, asyncEvent{ID: functions.NewRequestID(), Function: next.ID, Project: f.Project, Payload: record, ContentType: "application/json", AcceptedAt: now, NextAt: now}, true)
 	}
+}
+
+// publishEnd publishes the record of an event's end to a topic.
+func (cp *ControlPlane) publishEnd(tx *storage.Tx, f api.Function, topic string, record []byte) error {
+	t, err := cp.topics().find(tx, f.Project, topic)
+	if err != nil {
+		return err
+	}
+	e := api.CloudEvent{ID: functions.NewRequestID(), Source: "/projects/" + f.Project + "/functions/" + f.Name, Type: "nuage.function.ended",
+		Subject: "function/" + f.Name, Time: cp.Now().UTC(), DataContentType: "application/json", Data: record}
+	text, err := json.Marshal(e)
+	if err != nil {
+		return err
+	}
+	_, _, err = cp.fanOut(tx, t, e, text, true)
+	return err
 }

@@ -166,14 +166,14 @@ func (cp *ControlPlane) Cloud() api.Cloud {
 		Instances: instances{cp.instances()}, LoadBalancers: loadBalancers{cp.loadBalancers()},
 		InstanceGroups: instanceGroups{cp.instanceGroups()}, Apps: apps{cp.apps()}, Databases: databases{cp.databases()}, Backups: cp.backups(),
 		AuthPools: authPools{cp.authPools()}, PoolUsers: poolUsers{cp},
-		Functions: functionVerbs{cp.functions()}, Versions: functionVersions{cp}, Triggers: cp.triggers(), Queues: queues{cp.queues()}, Messages: messages{cp}, Sources: sources{cp}, Streams: streams{cp},
+		Functions: functionVerbs{cp.functions()}, Versions: functionVersions{cp}, Triggers: cp.triggers(), Queues: queues{cp.queues()}, Messages: messages{cp}, Topics: topics{cp.topics()}, Sources: sources{cp}, Streams: streams{cp},
 		Activities: activities{cp}, Ledger: ledger{cp}, Clock: billingClock{cp}, Comparisons: comparisons{cp}, System: system{cp},
 	}
 }
 
 // committed wakes the loop and all that wait, when a table changed; appends to logs change nothing that is planned.
 func (cp *ControlPlane) committed(c storage.Change) {
-	cp.events.committed(c.Tables)
+	cp.events.committed(c)
 	if unplanned(c.Tables) {
 		return
 	}

@@ -11,24 +11,25 @@ import (
 
 // eventHub runs what happens by itself with events: asynchronous calls, batches of queues, and the removal of what is too old.
 type eventHub struct {
-	cp      *ControlPlane
-	arrived *broadcast    // something was stored that may be taken
-	stopped chan struct{} // closed: nothing new is taken
-	once    sync.Once
-	calls   sync.WaitGroup // functions that run on behalf of the hub
+	cp       *ControlPlane
+	arrived  *broadcast    // something was stored that may be taken
+	recorded *broadcast    // an activity was recorded, or a trigger changed
+	stopped  chan struct{} // closed: nothing new is taken
+	once     sync.Once
+	calls    sync.WaitGroup // functions that run on behalf of the hub
 
 	mu      sync.Mutex
 	claimed map[string]bool // keys of messages that somebody is about to take
 }
 
 func newEventHub(cp *ControlPlane) *eventHub {
-	return &eventHub{cp: cp, arrived: newBroadcast(), stopped: make(chan struct{}), claimed: map[string]bool{}}
+	return &eventHub{cp: cp, arrived: newBroadcast(), recorded: newBroadcast(), stopped: make(chan struct{}), claimed: map[string]bool{}}
 }
 
 // run works until ctx ends. Calls under way go on: wait waits for them.
 func (h *eventHub) run(ctx context.Context) {
 	var parts sync.WaitGroup
-	for _, part := range []func(context.Context){newAsyncRunner(h).run, newBatchRunner(h).run, h.sweep} {
+	for _, part := range []func(context.Context){newAsyncRunner(h).run, newBatchRunner(h).run, h.schedules, h.lifecycle, h.sweep} {
 		parts.Go(func() { part(ctx) })
 	}
 	select {
@@ -57,9 +58,12 @@ func (h *eventHub) wait() { h.calls.Wait() }
 func (h *eventHub) wake() { h.arrived.notify() }
 
 // committed wakes those who wait where a commit may concern them.
-func (h *eventHub) committed(tables []string) {
-	if slices.ContainsFunc(tables, eventful) {
+func (h *eventHub) committed(c storage.Change) {
+	if slices.ContainsFunc(c.Tables, eventful) {
 		h.wake()
+	}
+	if slices.Contains(c.Logs, activityLog.Name()) || slices.Contains(c.Tables, triggerTable.Name()) {
+		h.recorded.notify()
 	}
 }
 
@@ -75,7 +79,7 @@ func eventful(table string) bool {
 // passing tells that a table changes with each event, and that nothing is planned by it.
 func passing(table string) bool {
 	switch table {
-	case messageTable.Name(), queueStateTable.Name(), asyncTable.Name(), asyncStateTable.Name(), requestTable.Name():
+	case messageTable.Name(), queueStateTable.Name(), asyncTable.Name(), asyncStateTable.Name(), requestTable.Name(), tickTable.Name():
 		return true
 	}
 	return false

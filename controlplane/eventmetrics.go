@@ -23,6 +23,8 @@ type eventMetrics struct {
 	undelivered   *prometheus.CounterVec
 	messages      *prometheus.CounterVec // of queues, by what happened
 	iteratorAge   *prometheus.GaugeVec
+	topics        *prometheus.CounterVec
+	ticksMissed   *prometheus.CounterVec
 
 	waiting *prometheus.Desc
 	depth   *prometheus.Desc
@@ -49,15 +51,17 @@ func newEventMetrics(cp *ControlPlane) *eventMetrics {
 		messages:    counter("nuage_queue_messages_total", "Messages of a queue by what happened: sent, received, deleted, dead_lettered, expired.", "project", "queue", "event"),
 		iteratorAge: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "nuage_trigger_iterator_age_seconds",
 			Help: "Age of the oldest message of the newest batch when it was handed to the function."}, []string{"project", "trigger"}),
-		waiting: desc("nuage_function_async_events", "Asynchronous calls that are accepted and not done.", function...),
-		depth:   desc("nuage_queue_messages", "Messages in a queue: visible, in_flight, delayed.", "project", "queue", "state"),
-		oldest:  desc("nuage_queue_oldest_message_age_seconds", "Age of the oldest message of a queue.", "project", "queue"),
-		bytes:   desc("nuage_queue_bytes", "Size of the messages of a queue.", "project", "queue"),
+		topics:      counter("nuage_topic_events_total", "Events of a topic by what happened: published, delivered, filtered_out.", "project", "topic", "event"),
+		ticksMissed: counter("nuage_trigger_missed_ticks_total", "Times that ticks of a schedule were missed, or could not be delivered.", "project", "trigger"),
+		waiting:     desc("nuage_function_async_events", "Asynchronous calls that are accepted and not done.", function...),
+		depth:       desc("nuage_queue_messages", "Messages in a queue: visible, in_flight, delayed.", "project", "queue", "state"),
+		oldest:      desc("nuage_queue_oldest_message_age_seconds", "Age of the oldest message of a queue.", "project", "queue"),
+		bytes:       desc("nuage_queue_bytes", "Size of the messages of a queue.", "project", "queue"),
 	}
 }
 
 func (m *eventMetrics) vectors() []prometheus.Collector {
-	return []prometheus.Collector{m.asyncAccepted, m.asyncDropped, m.asyncDone, m.asyncAge, m.deadLetters, m.undelivered, m.messages, m.iteratorAge}
+	return []prometheus.Collector{m.asyncAccepted, m.asyncDropped, m.asyncDone, m.asyncAge, m.deadLetters, m.undelivered, m.messages, m.iteratorAge, m.topics, m.ticksMissed}
 }
 
 // Describe implements prometheus.Collector.
@@ -160,12 +164,20 @@ func (m *eventMetrics) handed(t *api.Meta, age time.Duration) {
 	m.iteratorAge.WithLabelValues(t.Project, t.Name).Set(age.Seconds())
 }
 
+func (m *eventMetrics) published(t *api.Meta, delivered, filtered int) {
+	m.topics.WithLabelValues(t.Project, t.Name, "published").Inc()
+	m.topics.WithLabelValues(t.Project, t.Name, "delivered").Add(float64(delivered))
+	m.topics.WithLabelValues(t.Project, t.Name, "filtered_out").Add(float64(filtered))
+}
+
+func (m *eventMetrics) missed(t *api.Meta) { m.ticksMissed.WithLabelValues(t.Project, t.Name).Inc() }
+
 // forget drops the series of something that is deleted.
 func (m *eventMetrics) forget(noun string, of *api.Meta) {
 	labels := prometheus.Labels{"project": of.Project, strings.ReplaceAll(noun, "-", "_"): of.Name}
 	for _, v := range []interface {
 		DeletePartialMatch(prometheus.Labels) int
-	}{m.asyncAccepted, m.asyncDropped, m.asyncDone, m.asyncAge, m.deadLetters, m.undelivered, m.messages, m.iteratorAge} {
+	}{m.asyncAccepted, m.asyncDropped, m.asyncDone, m.asyncAge, m.deadLetters, m.undelivered, m.messages, m.iteratorAge, m.topics, m.ticksMissed} {
 		v.DeletePartialMatch(labels)
 	}
 }

@@ -152,6 +152,8 @@ func countMessages(tx *storage.Tx, q *api.Queue, now time.Time) error {
 	return err
 }
 
+func delayOf(q api.Queue) time.Duration { return time.Duration(q.Spec.DelaySeconds) * time.Second }
+
 // inUse answers Conflict where something names a queue, topic or function as where its events come from or go to.
 func inUse(tx *storage.Tx, noun string, m *api.Meta) error {
 	used := func(what string, by *api.Meta) error {
@@ -166,7 +168,7 @@ func inUse(tx *storage.Tx, noun string, m *api.Meta) error {
 			return nil
 		}),
 		triggerTable.EachBy(tx, "name", m.Project+"/", func(t api.Trigger) error {
-			if noun == "queue" && (t.Spec.Queue == m.Name) {
+			if noun == "queue" && (t.Spec.Queue == m.Name || t.Spec.ToQueue == m.Name) || noun == "topic" && t.Spec.Topic == m.Name {
 				return used("trigger", &t.Meta)
 			}
 			return nil

@@ -23,6 +23,7 @@ const (
 
 var (
 	queueRequests = requestMeter{queueService, billing.QueueRequests}
+	topicRequests = requestMeter{topicService, billing.TopicRequests}
 )
 
 // requestCount is how many requests of a noun there were in an hour of billing time. It changes in the commit of the request.

@@ -154,7 +154,7 @@ func (s system) engine(ctx context.Context) (name, note string) {
 }
 
 func (w *world) counts(project string) map[string]int {
-	out := map[string]int{"projects": 0, "instances": 0, "apps": 0, "databases": 0, "functions": 0, "triggers": 0, "queues": 0}
+	out := map[string]int{"projects": 0, "instances": 0, "apps": 0, "databases": 0, "functions": 0, "triggers": 0, "queues": 0, "topics": 0}
 	w.each(func(noun string, m api.Meta, _ api.Status) {
 		if project == "" || m.Project == project {
 			out[noun+"s"]++
@@ -211,6 +211,9 @@ func (w *world) each(fn func(noun string, m api.Meta, s api.Status)) {
 	}
 	for _, q := range w.queues {
 		fn("queue", q.Meta, q.Status.Status)
+	}
+	for _, t := range w.topics {
+		fn("topic", t.Meta, t.Status.Status)
 	}
 }
 

@@ -177,6 +177,7 @@ var (
 	functionTable = nounTable[api.Function]("functions", nil)
 	triggerTable  = nounTable[api.Trigger]("triggers", nil)
 	queueTable    = nounTable[api.Queue]("queues", nil)
+	topicTable    = nounTable[api.Topic]("topics", nil)
 
 	machineTable    = storage.NewTable("machines", func(m *machine) string { return m.ID })
 	diskTable       = storage.NewTable("disks", func(d *disk) string { return d.ID })
@@ -201,6 +202,7 @@ var (
 	queueStateTable = storage.NewTable("queue-states", func(s *queueState) string { return s.ID })
 	asyncTable      = storage.NewTable("async-events", func(e *asyncEvent) string { return e.ID }, storage.Many("due", func(e *asyncEvent) string { return e.due() }))
 	asyncStateTable = storage.NewTable("async-states", func(s *asyncState) string { return s.ID })
+	tickTable       = storage.NewTable("ticks", func(t *tick) string { return t.ID })
 	requestTable    = storage.NewTable("requests", func(r *requestCount) string { return r.key() })
 
 	usageLog    = storage.NewLog[api.Usage]("usage")

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"nuage/api"
+	"nuage/controlplane/events"
 	"nuage/storage"
 )
 
@@ -25,11 +26,33 @@ func (cp *ControlPlane) triggers() resource[api.Trigger, api.TriggerSpec] {
 	}
 }
 
+// triggerText says what calls what.
 func triggerText(s api.TriggerSpec) string {
-	if s.HTTP {
-		return "HTTP calls function " + s.Function
+	to := "call function " + s.Function
+	if s.ToQueue != "" {
+		to = "go to queue " + s.ToQueue
 	}
-	return fmt.Sprintf("messages of queue %s call function %s", s.Queue, s.Function)
+	switch {
+	case s.HTTP:
+		return "HTTP calls function " + s.Function
+	case s.Queue != "":
+		return fmt.Sprintf("messages of queue %s %s", s.Queue, to)
+	case s.Topic != "":
+		return fmt.Sprintf("events of topic %s %s", s.Topic, to)
+	case s.Schedule != "":
+		return fmt.Sprintf("ticks of %q %s", s.Schedule, to)
+	}
+	return fmt.Sprintf("events %s %s", strings.Join(s.Events, ", "), to)
+}
+
+// sourcesOf is how many kinds of events a trigger names.
+func sourcesOf(s api.TriggerSpec) (n int) {
+	for _, named := range []bool{s.HTTP, s.Queue != "", s.Topic != "", s.Schedule != "", len(s.Events) > 0} {
+		if named {
+			n++
+		}
+	}
+	return n
 }
 
 // checkTrigger takes an alias or a version as part of the function's name too, as hello:live.
@@ -38,16 +61,48 @@ func checkTrigger(_ context.Context, old, next *api.Trigger) error {
 	if name, qualifier, ok := strings.Cut(s.Function, ":"); ok {
 		s.Function, s.Qualifier = name, qualifier
 	}
+	refuse := func(why string) error { return api.Errorf(api.Invalid, "cannot create trigger %q: %s", next.Name, why) }
 	switch {
-	case s.HTTP == (s.Queue != ""):
-		return api.Errorf(api.Invalid, "cannot create trigger %q: say what triggers it, one of http and queue", next.Name)
+	case sourcesOf(*s) != 1:
+		return refuse("say what triggers it, one of http, queue, topic, schedule and events")
+	case (s.Function == "") == (s.ToQueue == ""):
+		return refuse("say where its events go, to a function or a queue")
+	case s.ToQueue != "" && (s.HTTP || s.Queue != ""):
+		return refuse("requests and messages of queues go to functions only")
 	case s.Queue == "" && (s.Batch != 0 || s.WindowMs != 0 || s.Concurrency != 0):
-		return api.Errorf(api.Invalid, "cannot create trigger %q: batch, window and concurrency are for queues", next.Name)
-	case old != nil && (old.Spec.Function != s.Function || old.Spec.HTTP != s.HTTP || old.Spec.Queue != s.Queue):
+		return refuse("batch, window and concurrency are for queues")
+	case s.Topic == "" && len(s.Filter) > 0:
+		return refuse("a filter is for topics")
+	case s.Schedule == "" && s.Missed != "":
+		return refuse("missed is for schedules")
+	case old != nil && (old.Spec.Function != s.Function || old.Spec.ToQueue != s.ToQueue || old.Spec.HTTP != s.HTTP || old.Spec.Queue != s.Queue || old.Spec.Topic != s.Topic || (old.Spec.Schedule == "") != (s.Schedule == "")):
 		return api.Errorf(api.Conflict, "cannot change what trigger %q is between: create another trigger", next.Name)
 	}
-	if s.Queue != "" {
-		return checkBatch(next.Name, s)
+	return checkSourceOf(next.Name, s)
+}
+
+// checkSourceOf looks closer at the kind of events, and fills in its defaults.
+func checkSourceOf(name string, s *api.TriggerSpec) error {
+	switch {
+	case s.Queue != "":
+		return checkBatch(name, s)
+	case s.Topic != "":
+		_, err := events.ParseFilter(s.Filter)
+		return err
+	case s.Schedule != "":
+		if s.Missed == "" {
+			s.Missed = missedOnce
+		}
+		if s.Missed != missedOnce && s.Missed != missedSkip {
+			return api.Errorf(api.Invalid, "cannot create trigger %q: missed is once or skip", name)
+		}
+		_, err := events.ParseSchedule(s.Schedule)
+		return err
+	}
+	for _, pattern := range s.Events {
+		if err := events.CheckPattern(pattern); err != nil {
+			return err
+		}
 	}
 	return nil
 }
@@ -71,18 +126,36 @@ func checkBatch(name string, s *api.TriggerSpec) error {
 	return nil
 }
 
-func (cp *ControlPlane) admitTrigger(tx *storage.Tx, _ api.Actor, _, next *api.Trigger) error {
-	f, err := cp.functions().find(tx, next.Project, next.Spec.Function)
+func (cp *ControlPlane) admitTrigger(tx *storage.Tx, _ api.Actor, old, next *api.Trigger) error {
+	s := next.Spec
+	f, err := cp.targetOf(tx, next)
 	if err != nil {
 		return err
 	}
-	if _, err := cp.resolve(tx, f, next.Spec.Qualifier); err != nil {
-		return err
-	}
-	if next.Spec.HTTP {
+	switch {
+	case s.HTTP:
 		return cp.admitHTTP(tx, next)
+	case s.Queue != "":
+		return cp.admitBatch(tx, next, f)
+	case s.Schedule != "":
+		return cp.admitSchedule(tx, old, next)
+	case s.Topic != "":
+		_, err = cp.topics().find(tx, next.Project, s.Topic)
 	}
-	return cp.admitBatch(tx, next, f)
+	ready(&next.Status.Status, next.Generation, "events are handed on")
+	return err
+}
+
+// targetOf finds where a trigger's events go. NotFound.
+func (cp *ControlPlane) targetOf(tx *storage.Tx, t *api.Trigger) (f api.Function, err error) {
+	if t.Spec.ToQueue != "" {
+		_, err = cp.queues().find(tx, t.Project, t.Spec.ToQueue)
+		return f, err
+	}
+	if f, err = cp.functions().find(tx, t.Project, t.Spec.Function); err == nil {
+		_, err = cp.resolve(tx, f, t.Spec.Qualifier)
+	}
+	return f, err
 }
 
 // admitHTTP gives the function an address, which it can have once.
@@ -118,7 +191,7 @@ func (cp *ControlPlane) admitBatch(tx *storage.Tx, next *api.Trigger, f api.Func
 func (cp *ControlPlane) retireTrigger(tx *storage.Tx, t *api.Trigger) (bool, error) {
 	cp.eventMetrics.forget("trigger", &t.Meta)
 	if !t.Spec.HTTP {
-		return true, nil
+		return true, erase(tx, tickTable, t.ID)
 	}
 	return true, cp.setFunctionURL(tx, t, "")
 }

@@ -44,6 +44,7 @@ type world struct {
 	functions   []api.Function
 	triggers    []api.Trigger
 	queues      []api.Queue
+	topics      []api.Topic
 	tracks      map[string]track // by workload
 	runs        map[string]run
 	damaged     map[string]bool // ids of nouns of which something does not decode
@@ -110,6 +111,7 @@ func (cp *ControlPlane) read() (*world, error) {
 			func() error { return all(tx, functionTable, &w.functions) },
 			func() error { return all(tx, triggerTable, &w.triggers) },
 			func() error { return all(tx, queueTable, &w.queues) },
+			func() error { return all(tx, topicTable, &w.topics) },
 			func() error { return index(tx, trackTable, w.tracks, func(t track) string { return t.ID }) },
 			func() error { return index(tx, runTable, w.runs, func(r run) string { return r.Key }) },
 			func() error { return cp.readLogins(tx, w) },

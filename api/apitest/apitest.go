@@ -69,6 +69,8 @@ func Run(t *testing.T, open func(*testing.T) Fixture) {
 	t.Run("Queues", func(t *testing.T) { conform(t, s, queues()) })
 	t.Run("Messages", s.messages)
 	t.Run("AsyncCalls", s.asyncCalls)
+	t.Run("Topics", func(t *testing.T) { conform(t, s, topics()) })
+	t.Run("Publish", s.publish)
 	t.Run("Power", s.power)
 	t.Run("Placement", s.placement)
 	t.Run("Attachments", s.attachments)

@@ -52,6 +52,7 @@ func New(url, token string, opts ...Option) api.Cloud {
 		Triggers:       resource[api.Trigger, api.TriggerSpec]{c, "triggers"},
 		Queues:         resource[api.Queue, api.QueueSpec]{c, "queues"},
 		Messages:       messages{c},
+		Topics:         topics{resource[api.Topic, api.TopicSpec]{c, "topics"}},
 		Sources:        sources{c},
 		Streams:        streams{c},
 		Activities:     activities{c},

@@ -63,6 +63,7 @@ func tags() []*huma.Tag {
 		{Name: "auth-pools", Description: "Users and their sign-in, by OpenID Connect: PaaS."},
 		{Name: "functions", Description: "Code billed per call: FaaS."},
 		{Name: "triggers", Description: "Events that call a function."},
+		{Name: "topics", Description: "What is published goes to all who have subscribed."},
 		{Name: "queues", Description: "Messages that wait until somebody has dealt with them."},
 		{Name: "sources", Description: "Uploaded folders."},
 		{Name: "bill", Description: "What was used and what it costs."},

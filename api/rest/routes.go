@@ -59,6 +59,8 @@ func (f *face) routes() []route {
 		resourceRoutes(noun{"triggers", "trigger"}, c.Triggers, api.TriggerSpec{Function: "hello", HTTP: true}),
 		resourceRoutes(noun{"queues", "queue"}, c.Queues, api.QueueSpec{VisibilitySeconds: 30}),
 		f.messageRoutes(),
+		resourceRoutes(noun{"topics", "topic"}, c.Topics, api.TopicSpec{Description: "what happens to orders"}),
+		f.topicRoutes(),
 		f.sourceRoutes(),
 		f.streamRoutes(),
 		f.watchRoutes(),

@@ -21,8 +21,8 @@ func (f *asyncFlags) declare(fs *pflag.FlagSet) {
 	fs.IntVar(&f.retries, "retries", api.DefaultRetries, "asynchronous calls after one that failed, 0 to 2")
 	fs.Var(&f.delay, "retry-delay", "pause before the first of them, twice as long before the second, up to 15m")
 	fs.Var(&f.age, "max-event-age", "an asynchronous call is given up at this age, 1m to 6h")
-	fs.StringVar(&f.onSuccess, "on-success", "", "where the record of an asynchronous call that succeeded goes: queue:Q or function:F; default: nowhere")
-	fs.StringVar(&f.onFailure, "on-failure", "", "where the record of one that is given up goes: queue:Q or function:F; default: nowhere")
+	fs.StringVar(&f.onSuccess, "on-success", "", "where the record of an asynchronous call that succeeded goes: queue:Q, topic:T or function:F; default: nowhere")
+	fs.StringVar(&f.onFailure, "on-failure", "", "where the record of one that is given up goes: queue:Q, topic:T or function:F; default: nowhere")
 }
 
 func (f asyncFlags) apply(spec *api.AsyncSpec, given func(string) bool) {

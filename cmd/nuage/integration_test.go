@@ -29,6 +29,7 @@ func TestIntegration(t *testing.T) {
 		"kills":   func(t *testing.T) { testKills(t, startCloud(t, program)) },
 		"life":    func(t *testing.T) { testLife(t, program) },
 		"calls":   func(t *testing.T) { testCallsSurvive(t, startCloud(t, program)) },
+		"events":  func(t *testing.T) { testEventsSurvive(t, startCloud(t, program)) },
 		"restore": func(t *testing.T) { testRestore(t, startCloud(t, program)) },
 	})
 	t.Run("shared", func(t *testing.T) { testShared(t, startCloud(t, program)) })

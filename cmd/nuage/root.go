@@ -92,7 +92,7 @@ func (c *cli) addCommands(root *cobra.Command) {
 	add(groupIaaS, c.instanceCmd(), c.sshCmd(), c.imageCmd(), c.keyCmd(), c.volumeCmd(), c.snapshotCmd(), c.networkCmd(), c.securityGroupCmd(),
 		c.loadBalancerCmd(), c.instanceGroupCmd())
 	add(groupPaaS, c.appCmd(), c.databaseCmd(), c.authCmd())
-	add(groupFaaS, c.functionCmd(), c.triggerCmd(), c.queueCmd())
+	add(groupFaaS, c.functionCmd(), c.triggerCmd(), c.queueCmd(), c.topicCmd())
 	add(groupMoney, c.billCmd(), c.pricesCmd(), c.clockCmd(), c.compareCmd())
 }
 

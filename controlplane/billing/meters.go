@@ -87,7 +87,8 @@ const (
 	BackupStorage       = "backup-storage"       // measured size of a database's backups
 	FunctionRequests    = "function-requests"
 	FunctionGBSeconds   = "function-gb-seconds"
-	QueueRequests       = "queue-requests"        // of 64 KiB each
+	QueueRequests       = "queue-requests"        // of 64 KiB each, as those of topics
+	TopicRequests       = "topic-requests"        // of 64 KiB each
 	FunctionVCPUSeconds = "function-vcpu-seconds" // by books that bill CPU beside memory
 )
 
@@ -128,7 +129,8 @@ func Meters() []Meter {
 		Meter{Name: FunctionRequests, Unit: Requests, Service: "functions", Model: "faas"},
 		Meter{Name: FunctionGBSeconds, Unit: GBSeconds, Service: "functions", Model: "faas"},
 		Meter{Name: FunctionVCPUSeconds, Unit: VCPUSeconds, Service: "functions", Model: "faas"},
-		Meter{Name: QueueRequests, Unit: Requests, Service: "queues", Model: "faas"})
+		Meter{Name: QueueRequests, Unit: Requests, Service: "queues", Model: "faas"},
+		Meter{Name: TopicRequests, Unit: Requests, Service: "topics", Model: "faas"})
 }
 
 // MeterOf returns the meter of that name, and whether there is one.

@@ -46,7 +46,8 @@ backup-storage GB-Months MiB-ms databases paas spread=true run=false
 function-requests Requests requests functions faas spread=false run=false
 function-gb-seconds GB-Seconds MB-ms functions faas spread=false run=false
 function-vcpu-seconds vCPU-Seconds milli-vCPU-ms functions faas spread=false run=false
-queue-requests Requests requests queues faas spread=false run=false`)
+queue-requests Requests requests queues faas spread=false run=false
+topic-requests Requests requests topics faas spread=false run=false`)
 	var got []string
 	for _, m := range Meters() {
 		got = append(got, fmt.Sprintf("%s %s %s %s %s spread=%v run=%v", m.Name, m.Unit, m.Unit.Stored(), m.Service, m.Model, m.Spread, m.PerRun))
@@ -66,7 +67,7 @@ func TestEveryBillableNounHasAPriceInEveryBook(t *testing.T) {
 		}
 	}
 	names = append(names, PublicAddressHours, LoadBalancerHours, VolumeStorage, SnapshotStorage, ImageStorage, DatabaseStorage, BackupStorage, BuildMinutes,
-		FunctionRequests, FunctionGBSeconds, FunctionVCPUSeconds, QueueRequests)
+		FunctionRequests, FunctionGBSeconds, FunctionVCPUSeconds, QueueRequests, TopicRequests)
 	for _, name := range names {
 		if m, ok := MeterOf(name); !ok || m.Name != name {
 			t.Errorf("no meter %q", name)

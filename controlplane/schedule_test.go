@@ -1,0 +1,86 @@
+package controlplane
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"nuage/api"
+	"nuage/functions"
+)
+
+// TestSchedules: one event for each tick, and after a time without a control plane one for all that were missed, or none.
+func TestSchedules(t *testing.T) {
+	for _, c := range []struct {
+		schedule, missed string
+		down             time.Duration // from 2:30 on
+		ticks            string        // within ten minutes
+	}{
+		{"*/2 * * * *", "", 0, "00:02 00:04 00:06 00:08 00:10"},
+		{"rate(3 minutes)", "", 0, "00:03 00:06 00:09"},
+		{"rate(1 minute)", "", 0, "00:01 00:02 00:03 00:04 00:05 00:06 00:07 00:08 00:09 00:10"},
+		{"*/2 * * * *", "once", 5*time.Minute + 15*time.Second, "00:02 00:06 00:08 00:10"},
+		{"*/2 * * * *", "skip", 5*time.Minute + 15*time.Second, "00:02 00:08 00:10"},
+		{"*/2 * * * *", "skip", 5*time.Minute + 40*time.Second, "00:02 00:08 00:10"}, // the tick of 8 is late by seconds only
+	} {
+		t.Run(fmt.Sprint(c.schedule, " ", c.missed, " ", c.down), func(t *testing.T) {
+			var ticks []string
+			play := func(_ int, e functions.Event) (functions.Outcome, error) {
+				var event api.CloudEvent
+				if err := json.Unmarshal(e.Payload, &event); err != nil || event.Type != "nuage.schedule.tick" || event.Source != "/projects/default/triggers/t" || e.ContentType != api.CloudEventType {
+					t.Errorf("the event is %s (%v)", e.Payload, err)
+				}
+				ticks = append(ticks, event.Time.Format("04")+":"+event.Time.Format("05"))
+				return answersWith("null")
+			}
+			acted(t, play, func(t *testing.T, s *scene, _ *actor) {
+				s.function(t, "f", api.AsyncSpec{})
+				start := time.Now()
+				s.trigger(t, api.TriggerSpec{Function: "f", Schedule: c.schedule, Missed: c.missed})
+				time.Sleep(2*time.Minute + 30*time.Second)
+				if c.down > 0 {
+					must(t, s.plane.stop())
+					time.Sleep(c.down)
+					var err error
+					s.plane, err = s.setup.start()
+					must(t, err)
+				}
+				time.Sleep(time.Until(start.Add(10*time.Minute + 5*time.Second)))
+				var want []string
+				for _, tick := range strings.Fields(c.ticks) {
+					want = append(want, tick[3:]+":00")
+				}
+				if got := strings.Join(ticks, " "); got != strings.Join(want, " ") {
+					t.Errorf("ticks %s, want %s", got, strings.Join(want, " "))
+				}
+			})
+		})
+	}
+}
+
+// TestLifecycle: what happens to things is told to those who wait for it, once, over the end of the control plane too.
+func TestLifecycle(t *testing.T) {
+	acted(t, func(int, functions.Event) (functions.Outcome, error) { return answersWith("") }, func(t *testing.T, s *scene, _ *actor) {
+		s.queue(t, "told", api.QueueSpec{})
+		s.function(t, "before", api.AsyncSpec{})
+		time.Sleep(time.Second)
+		s.trigger(t, api.TriggerSpec{ToQueue: "told", Events: []string{"function.deployed", "app.*"}})
+		s.function(t, "f", api.AsyncSpec{})
+		_, err := s.cloud.Apps.Create(asCustomer(), "default", "web", api.AppSpec{Image: "nuage/web:1", Size: "nano"})
+		must(t, err)
+		time.Sleep(time.Minute)
+		must(t, s.restart(true))
+		time.Sleep(time.Minute)
+		var got []string
+		for _, body := range s.bodies(t, "told") {
+			var e api.CloudEvent
+			must(t, json.Unmarshal([]byte(body), &e))
+			got = append(got, e.Type+" "+e.Subject)
+		}
+		if text, want := strings.Join(got, ", "), "nuage.function.deployed function/f, nuage.app.created app/web, nuage.app.deployed app/web"; text != want {
+			t.Errorf("told was %s, want %s", text, want)
+		}
+	})
+}
