@@ -244,6 +244,7 @@ func (l *loop) converge(ctx context.Context) error {
 	l.cp.doors.sync(w)
 	if !l.isHalted() {
 		l.act(ctx, w)
+		w.trouble = l.troubles() // those with what is not asked for any more are forgotten
 	}
 	err = l.cp.settle(w)
 	l.cp.guests.sync(ctx, w)

@@ -439,3 +439,19 @@ func TestProjectsEnd(t *testing.T) {
 		}
 	})
 }
+
+// TestAnotherTryBeginsAfresh: what was said of the last one in vain is not the answer to something else that was asked for.
+func TestAnotherTryBeginsAfresh(t *testing.T) {
+	staged(t, func(t *testing.T, s *scene) {
+		s.sim.Faults().Fail("create", api.Errorf(api.Invalid, "cannot make it: a test says so"))
+		s.make(t, api.InstanceSpec{Type: "nano"})
+		s.within(t, "failed (cannot make it: a test says so)")
+		_, err := s.cloud.Instances.Update(asCustomer(), "default", "x", api.InstanceSpec{Type: "micro"}, 0)
+		must(t, err)
+		i, err := s.cloud.Instances.Wait(asCustomer(), "default", "x", time.Minute)
+		must(t, err)
+		if i.Status.Phase != api.Running {
+			t.Errorf("it is %s (%s)", i.Status.Phase, i.Status.Reason)
+		}
+	})
+}
