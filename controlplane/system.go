@@ -14,6 +14,9 @@ import (
 	"nuage/storage"
 )
 
+// newFor is how long something new may be pending before it counts as unhealthy.
+const newFor = 20 * time.Second
+
 // system implements api.System.
 type system struct{ cp *ControlPlane }
 
@@ -134,7 +137,7 @@ func (s system) Status(ctx context.Context) (api.CloudStatus, error) {
 		return out, err
 	}
 	out.Counts = w.counts(actor.Project)
-	out.Unhealthy = append(out.Unhealthy, w.unhealthy(actor.Project)...)
+	out.Unhealthy = append(out.Unhealthy, w.unhealthy(actor.Project, s.cp.Now())...)
 	return out, nil
 }
 
@@ -217,10 +220,12 @@ func (w *world) each(fn func(noun string, m api.Meta, s api.Status)) {
 	}
 }
 
-func (w *world) unhealthy(project string) []api.Unhealthy {
+// unhealthy is what is not as it should be. What was asked for a moment ago is on its way, not unhealthy.
+func (w *world) unhealthy(project string, now time.Time) []api.Unhealthy {
 	var out []api.Unhealthy
 	w.each(func(noun string, m api.Meta, s api.Status) {
-		if s.Phase != api.Running && s.Phase != api.Stopped && (project == "" || m.Project == project) {
+		young := s.Phase == api.Pending && now.Sub(m.CreatedAt) < newFor
+		if s.Phase != api.Running && s.Phase != api.Stopped && !young && (project == "" || m.Project == project) {
 			out = append(out, api.Unhealthy{Noun: noun, Project: m.Project, Name: m.Name, Phase: s.Phase, Reason: s.Reason})
 		}
 	})
