@@ -37,6 +37,33 @@ func tieredBook(t testing.TB) *Book {
 	return b
 }
 
+func TestBookNuageHasFreeBuildsAndBackups(t *testing.T) {
+	b, err := load(t).Book("")
+	if err != nil {
+		t.Fatal(err)
+	}
+	bill, err := b.Bill(november(""), []api.Usage{
+		used("a", BuildMinutes, "", (90 * time.Minute).Milliseconds(), "11-02 10:00:00", 90*time.Minute),
+		used("b", BuildMinutes, "", (30 * time.Minute).Milliseconds(), "11-03 10:00:00", 30*time.Minute),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := `p|apps|paas|a|id-a|build-minutes||90|Minutes|0|0.000000|90 Minutes x $0; free: 100 Minutes a month (builds)
+p|apps|paas|b|id-b|build-minutes||10|Minutes|0|0.000000|10 Minutes x $0; free: 100 Minutes a month (builds)
+p|apps|paas|b|id-b|build-minutes||20|Minutes|0.005|0.100000|20 Minutes x $0.005
+total 0.100000
+`
+	if diff := cmp.Diff(want, render(bill)); diff != "" {
+		t.Error(diff)
+	}
+	for _, p := range b.PriceBook().Prices {
+		if want := map[string]string{BuildMinutes: "100 Minutes a month", BackupStorage: "1 GB-Months a month"}[p.Meter]; p.Free != want {
+			t.Errorf("%s is shown with %q free, want %q", p.Meter, p.Free, want)
+		}
+	}
+}
+
 func TestFreeAmountsAndTiers(t *testing.T) {
 	build := func(name, start string, length time.Duration) api.Usage {
 		return used(name, BuildMinutes, "", length.Milliseconds(), start, length)
@@ -107,12 +134,12 @@ func bandsOf(t *rapid.T, b *Book, q Query, usage []api.Usage, into map[string]in
 
 // What a month bills at each price follows from the month's total alone: what is free first, then tier by tier.
 func TestBandsEqualANaiveComputation(t *testing.T) {
-	b := tieredBook(t)
+	b, plain := tieredBook(t), nuage(t)
 	rapid.Check(t, func(t *rapid.T) {
 		usage, got, total := pieces(t, drawTruths(t)), map[string]int64{}, map[string]int64{}
 		name := func(p *part) string { return p.line.key.project + "/" + p.line.key.meter }
 		bandsOf(t, b, november(""), usage, got, func(p *part) string { return name(p) + "/" + string(rune('0'+p.order)) })
-		bandsOf(t, nuageOf(t), november(""), usage, total, name)
+		bandsOf(t, plain, november(""), usage, total, name)
 		const minute, gb = 60_000, 1024 * 730 * 3_600_000
 		for _, project := range []string{"p", "q"} {
 			builds, disks := total[project+"/build-minutes"], total[project+"/volume-storage"]
@@ -149,18 +176,6 @@ func TestPeriodsShareAMonthsAllowance(t *testing.T) {
 			t.Fatal(diff)
 		}
 	})
-}
-
-func nuageOf(t *rapid.T) *Book {
-	lib, err := Load()
-	if err != nil {
-		t.Fatal(err)
-	}
-	b, err := lib.Book("")
-	if err != nil {
-		t.Fatal(err)
-	}
-	return b
 }
 
 func TestAllowancesThatAreNotInOrder(t *testing.T) {

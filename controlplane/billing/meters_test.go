@@ -146,9 +146,10 @@ func load(t testing.TB) *Library {
 	return lib
 }
 
+// nuage is the book nuage with nothing free.
 func nuage(t testing.TB) *Book {
 	t.Helper()
-	b, err := load(t).Book("")
+	b, err := Parse([]byte(bookText(t)))
 	if err != nil {
 		t.Fatal(err)
 	}
