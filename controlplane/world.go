@@ -44,7 +44,7 @@ type world struct {
 	functions   []api.Function
 	triggers    []api.Trigger
 	queues      []api.Queue
-	topics []api.Topic
+	topics      []api.Topic
 	tracks      map[string]track // by workload
 	runs        map[string]run
 	damaged     map[string]bool // ids of nouns of which something does not decode

@@ -37,7 +37,7 @@ var floors = map[string][]string{
 	"controlplane/ingress":       {"api"},
 	"controlplane/labs":          {"api"},
 	"cmd/nuage-guest":            {"compute/guest", "compute/guest/disk", "compute/guest/sandbox"},
-	"cmd/nuage-bench":            {"api", "api/client", "storage"},
+	"cmd/nuage-bench":            {"api", "api/client", "compute/images", "storage"},
 }
 
 // outside says which packages may import a library that belongs in one place.
