@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -16,7 +17,10 @@ type watch struct {
 	started time.Time
 	sending atomic.Bool // the request's body has not ended
 	begun   atomic.Bool // the answer has begun
-	timer   *time.Timer
+
+	mu    sync.Mutex
+	timer *time.Timer
+	over  bool // nobody looks any more
 }
 
 // watchIdle begins to watch a request; it returns the request to go on with, and what ends the watch.
@@ -29,14 +33,29 @@ func (f *flight) watchIdle(a *answer, r *http.Request, limit time.Duration) (*ht
 		r.Body = body
 	}
 	a.watch = w
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	w.timer = time.AfterFunc(limit, func() { w.look(func() { f.rested(a) }) })
-	return r, func() { w.timer.Stop() }
+	return r, w.stop
+}
+
+// stop ends the watch: when it returns, nothing is ended any more.
+func (w *watch) stop() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.over = true
+	w.timer.Stop()
 }
 
 func (w *watch) touch() { w.last.Store(int64(time.Since(w.started))) }
 
 // look ends what has rested for too long, or looks again when that may be so.
 func (w *watch) look(end func()) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.over {
+		return
+	}
 	rested := time.Since(w.started) - time.Duration(w.last.Load())
 	if !w.sending.Load() && !w.begun.Load() {
 		rested = 0
