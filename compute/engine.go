@@ -291,8 +291,16 @@ type Execer interface {
 
 // Logger reads what a workload has printed.
 type Logger interface {
-	// Logs returns the lines, oldest first; stderr only where a guest uses stdout for its channel. tail 0: all that is kept. NotFound.
-	Logs(ctx context.Context, id string, tail int, follow bool) (io.ReadCloser, error)
+	// Logs returns the lines, oldest first; stderr only where a guest uses stdout for its channel. NotFound.
+	Logs(ctx context.Context, id string, q LogQuery) (io.ReadCloser, error)
+}
+
+// LogQuery says which lines of a log, and how.
+type LogQuery struct {
+	Tail    int       // only so many last lines; 0: all that is kept
+	Follow  bool      // go on as lines come, until the workload ends
+	Since   time.Time // only lines printed then or later; zero: all
+	Stamped bool      // each line begins with when it was printed, as RFC 3339 with nanoseconds, and a space
 }
 
 // Attacher connects to the stdin and stdout of PID 1 of a GuestMachine workload.

@@ -253,7 +253,7 @@ func (cp *ControlPlane) lastLines(ctx context.Context, w *world, a api.App, r re
 			continue
 		}
 		var log tail
-		if out, err := logger.Logs(ctx, l.ID, 20, false); err == nil {
+		if out, err := logger.Logs(ctx, l.ID, compute.LogQuery{Tail: tailLines}); err == nil {
 			_, _ = io.Copy(&log, out) // what could be read is shown
 			out.Close()
 		}

@@ -134,7 +134,7 @@ func (l *live) answers(w compute.Workload) http.Handler {
 }
 
 // Logs is what every program has printed.
-func (l *live) Logs(context.Context, string, int, bool) (io.ReadCloser, error) {
+func (l *live) Logs(context.Context, string, compute.LogQuery) (io.ReadCloser, error) {
 	return io.NopCloser(strings.NewReader("it begins\nit goes wrong\n")), nil
 }
 

@@ -1,9 +1,7 @@
 package controlplane
 
 import (
-	"bufio"
 	"context"
-	"fmt"
 	"io"
 	"strings"
 	"time"
@@ -180,7 +178,7 @@ func (s streams) Logs(ctx context.Context, project, noun, name string, q api.Log
 	if q.Build != 0 {
 		return s.buildLog(ctx, project, noun, name, q)
 	}
-	ids, err := s.workloads(ctx, project, noun, name)
+	id, err := s.workload(ctx, project, noun, name)
 	if err != nil {
 		return nil, err
 	}
@@ -188,10 +186,10 @@ func (s streams) Logs(ctx context.Context, project, noun, name string, q api.Log
 	if !ok {
 		return nil, api.Errorf(api.Unsupported, "cannot read logs of %q: the simulator runs nothing that prints; use --engine docker", name)
 	}
-	if len(ids) == 1 {
-		return logger.Logs(ctx, ids[0], q.Tail, q.Follow)
+	if noun == "apps" {
+		return s.appLog(ctx, logger, id, q), nil
 	}
-	return mergeLogs(ctx, logger, ids, q)
+	return logger.Logs(ctx, id, compute.LogQuery{Tail: q.Tail, Follow: q.Follow})
 }
 
 // buildLog reads what the build of a release said, or waits for it where the build is to come.
@@ -230,44 +228,20 @@ func (cp *ControlPlane) release(key string) (r release, err error) {
 	return r, err
 }
 
-// workloads names the containers whose logs are a noun's.
-func (s streams) workloads(ctx context.Context, project, noun, name string) ([]string, error) {
+// workload answers the id of what has a log: a container's, or an app's.
+func (s streams) workload(ctx context.Context, project, noun, name string) (string, error) {
 	switch noun {
 	case "instances":
 		i, err := s.cp.instances().Get(ctx, project, name)
-		return []string{i.ID}, err
+		return i.ID, err
 	case "databases":
 		d, err := s.cp.databases().Get(ctx, project, name)
-		return []string{d.ID}, err
+		return d.ID, err
 	case "apps":
 		a, err := s.cp.apps().Get(ctx, project, name)
-		var ids []string
-		for _, r := range a.Status.Replicas {
-			ids = append(ids, r.ID)
-		}
-		return ids, err
+		return a.ID, err
 	}
-	return nil, api.Errorf(api.Unsupported, "cannot read logs of %s: instances, apps, databases and functions have them", noun)
-}
-
-// mergeLogs joins the logs of several containers line by line, each line marked with where it is from.
-func mergeLogs(ctx context.Context, logger compute.Logger, ids []string, q api.LogQuery) (io.ReadCloser, error) {
-	r, w := io.Pipe()
-	ctx, cancel := context.WithCancel(ctx)
-	done := make(chan error, len(ids))
-	for _, id := range ids {
-		go func() { done <- copyLog(ctx, w, logger, id, q) }()
-	}
-	go func() {
-		var err error
-		for range ids {
-			if e := <-done; e != nil && api.CodeOf(e) != api.NotFound {
-				err = e
-			}
-		}
-		w.CloseWithError(err)
-	}()
-	return closer{r, cancel}, nil
+	return "", api.Errorf(api.Unsupported, "cannot read logs of %s: instances, apps, databases and functions have them", noun)
 }
 
 type closer struct {
@@ -278,34 +252,4 @@ type closer struct {
 func (c closer) Close() error {
 	c.cancel()
 	return c.PipeReader.Close()
-}
-
-func copyLog(ctx context.Context, w io.Writer, logger compute.Logger, id string, q api.LogQuery) error {
-	log, err := logger.Logs(ctx, id, q.Tail, q.Follow)
-	if err != nil {
-		return err
-	}
-	defer log.Close()
-	mark := id[strings.Index(id, "-r")+1:]
-	return eachLine(log, func(line string) error {
-		_, err := fmt.Fprintf(w, "%s | %s\n", mark, line)
-		return err
-	})
-}
-
-// eachLine calls fn with each line; a very long one comes in parts.
-func eachLine(r io.Reader, fn func(string) error) error {
-	b := bufio.NewReaderSize(r, 64<<10)
-	for {
-		line, _, err := b.ReadLine()
-		if err == io.EOF {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		if err := fn(string(line)); err != nil {
-			return err
-		}
-	}
 }

@@ -66,7 +66,7 @@ func (s *suite) says(t *testing.T, w compute.Workload, line string) string {
 	t.Helper()
 	w.Command = s.Shell(line)
 	s.started(t, w)
-	r, err := ability[compute.Logger](t, s).Logs(bounded(t), w.ID, 0, true)
+	r, err := ability[compute.Logger](t, s).Logs(bounded(t), w.ID, compute.LogQuery{Follow: true})
 	ok(t, err)
 	all, err := io.ReadAll(r)
 	ok(t, errors.Join(err, r.Close(), s.Remove(t.Context(), w.ID)))

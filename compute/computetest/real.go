@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"nuage/api"
 	"nuage/compute"
@@ -73,19 +74,46 @@ func logs(t *testing.T, s *suite) {
 	w = s.workload("follow")
 	w.Command = s.Shell("for i in 1 2 3; do echo $i; sleep 0.1; done")
 	s.started(t, w)
-	r, err := e.Logs(ctx, "follow", 0, true)
+	r, err := e.Logs(ctx, "follow", compute.LogQuery{Follow: true})
 	ok(t, err)
 	all, err := io.ReadAll(r)
 	ok(t, err)
 	ok(t, r.Close())
 	same(t, string(all), "1\n2\n3\n")
-	_, err = e.Logs(ctx, "none", 0, false)
+	s.stamped(t, e)
+	_, err = e.Logs(ctx, "none", compute.LogQuery{})
 	code(t, err, api.NotFound, "")
+}
+
+// stamped reads on from a moment: a line cut in parts has one stamp, and what was printed before is not in it.
+func (s *suite) stamped(t *testing.T, e compute.Logger) {
+	t.Helper()
+	w := s.workload("stamped")
+	w.Command = s.Shell("echo one; head -c 40000 /dev/zero | tr '\\0' x; echo; echo three")
+	s.started(t, w)
+	var all string
+	eventually(t, "three lines are kept", func() bool {
+		all = s.read(t, e, "stamped", compute.LogQuery{Stamped: true})
+		return strings.HasSuffix(all, " three\n")
+	})
+	lines := strings.Split(all, "\n")
+	first, _, _ := strings.Cut(lines[0], " ")
+	_, long, _ := strings.Cut(lines[1], " ")
+	same(t, len(long), 40000)
+	at, err := time.Parse(time.RFC3339Nano, first)
+	ok(t, err)
+	rest := s.read(t, e, "stamped", compute.LogQuery{Since: at.Add(1)})
+	same(t, strings.Trim(rest, "x"), "\nthree\n")
 }
 
 func (s *suite) log(t *testing.T, e compute.Logger, id string, tail int) string {
 	t.Helper()
-	r, err := e.Logs(t.Context(), id, tail, false)
+	return s.read(t, e, id, compute.LogQuery{Tail: tail})
+}
+
+func (s *suite) read(t *testing.T, e compute.Logger, id string, q compute.LogQuery) string {
+	t.Helper()
+	r, err := e.Logs(t.Context(), id, q)
 	ok(t, err)
 	all, err := io.ReadAll(r)
 	ok(t, err)

@@ -202,7 +202,7 @@ func run(t *testing.T, e *Engine, w compute.Workload) string {
 	ok(t, e.Start(t.Context(), w.ID))
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	r, err := e.Logs(ctx, w.ID, 0, true)
+	r, err := e.Logs(ctx, w.ID, compute.LogQuery{Follow: true})
 	ok(t, err)
 	text, err := io.ReadAll(r)
 	ok(t, errors.Join(err, r.Close(), e.Remove(t.Context(), w.ID)))

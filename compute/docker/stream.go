@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"strconv"
@@ -18,18 +19,22 @@ import (
 )
 
 // Logs reads the kept output, oldest first. Of a machine it is stderr, the console: stdout is the guest's channel.
-func (e *Engine) Logs(ctx context.Context, id string, tail int, follow bool) (io.ReadCloser, error) {
+func (e *Engine) Logs(ctx context.Context, id string, q compute.LogQuery) (io.ReadCloser, error) {
 	c, err := e.cli.ContainerInspect(ctx, e.name(id))
 	if err != nil {
 		return nil, failed(err, "read the log of %q", id)
 	}
 	last := "all"
-	if tail > 0 {
-		last = strconv.Itoa(tail)
+	if q.Tail > 0 {
+		last = strconv.Itoa(q.Tail)
+	}
+	since := ""
+	if !q.Since.IsZero() {
+		since = fmt.Sprintf("%d.%09d", q.Since.Unix(), q.Since.Nanosecond())
 	}
 	machine := isMachine(c.Config.Labels)
 	raw, err := e.cli.ContainerLogs(ctx, c.ID, container.LogsOptions{
-		ShowStdout: !machine, ShowStderr: true, Follow: follow, Tail: last,
+		ShowStdout: !machine, ShowStderr: true, Follow: q.Follow, Tail: last, Since: since, Timestamps: q.Stamped,
 	})
 	if err != nil {
 		return nil, failed(err, "read the log of %q", id)
@@ -37,7 +42,7 @@ func (e *Engine) Logs(ctx context.Context, id string, tail int, follow bool) (io
 	return struct {
 		io.Reader
 		io.Closer
-	}{&frames{src: raw, stdout: !machine, stderr: true}, raw}, nil
+	}{&frames{src: raw, stdout: !machine, stderr: true, stamped: q.Stamped}, raw}, nil
 }
 
 // Attach connects to stdin and stdout of a running guest.
@@ -91,8 +96,10 @@ func (a *attached) Close() error {
 type frames struct {
 	src            io.Reader
 	stdout, stderr bool // which are wanted
+	stamped        bool // each frame begins with a time and a space, also those that go on with a line
 	left           int64
 	skip           bool
+	inLine         bool // what was read last did not end a line
 }
 
 const frameHeader = 8
@@ -121,6 +128,9 @@ func (f *frames) Read(p []byte) (int, error) {
 		}
 		n, err := f.src.Read(p[:min(int64(len(p)), f.left)])
 		f.left -= int64(n)
+		if n > 0 {
+			f.inLine = p[n-1] != '\n'
+		}
 		return n, ended(err)
 	}
 }
@@ -141,6 +151,21 @@ func (f *frames) next() error {
 		return errors.Join(api.Errorf(api.Unavailable, "cannot read on: the engine says %q", text), err)
 	default:
 		f.skip = true
+	}
+	if f.stamped && f.inLine && !f.skip {
+		return f.dropStamp()
+	}
+	return nil
+}
+
+// dropStamp reads the time that a frame begins with, and the space after it.
+func (f *frames) dropStamp() error {
+	var b [1]byte
+	for f.left > 0 && b[0] != ' ' {
+		if _, err := io.ReadFull(f.src, b[:]); err != nil {
+			return ended(err)
+		}
+		f.left--
 	}
 	return nil
 }

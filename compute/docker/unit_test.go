@@ -121,6 +121,13 @@ func TestFrames(t *testing.T) {
 			}
 		}
 	}
+	parts := bytes.Join([][]byte{frame(1, "1Z one\n"), frame(1, "2Z begins "), frame(1, "3Z goes on"), frame(1, "4Z \n"), frame(2, "5Z five\n")}, nil)
+	for name, src := range map[string]io.Reader{"whole": bytes.NewReader(parts), "bytes": iotest.OneByteReader(bytes.NewReader(parts))} {
+		got, err := io.ReadAll(&frames{src: src, stdout: true, stderr: true, stamped: true})
+		if want := "1Z one\n2Z begins goes on\n5Z five\n"; string(got) != want || err != nil {
+			t.Errorf("%s: stamped lines read as %q, %v; want %q", name, got, err, want)
+		}
+	}
 	_, err := io.ReadAll(&frames{src: bytes.NewReader(frame(3, "broken")), stdout: true})
 	if !errors.Is(err, api.Unavailable) || err.Error() != `cannot read on: the engine says "broken"` {
 		t.Errorf("an engine's error reads as %v", err)
