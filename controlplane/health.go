@@ -106,7 +106,8 @@ func (h *health) sync(ctx context.Context, w *world) {
 		if t, ok := wanted[id]; !ok || t != c.target {
 			c.cancel()
 			delete(h.open, id)
-			if c.target.url = t.url; ok && c.target == t {
+			same := c.target
+			if same.url = t.url; ok && same == t {
 				known[id] = c
 			}
 		}

@@ -244,9 +244,10 @@ func (l *loop) converge(ctx context.Context) error {
 	l.cp.doors.sync(w)
 	if !l.isHalted() {
 		l.act(ctx, w)
-		w.trouble = l.troubles() // those with what is not asked for any more are forgotten
 	}
-	err = l.cp.settle(w)
+	now := *w                  // steps that began just now read w
+	now.trouble = l.troubles() // what is not asked for any more has none
+	err = l.cp.settle(&now)
 	l.cp.guests.sync(ctx, w)
 	l.cp.health.sync(ctx, w)
 	l.cp.samples.sync(w)

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -26,12 +27,15 @@ func TestSchedules(t *testing.T) {
 		{"*/2 * * * *", "skip", 5*time.Minute + 40*time.Second, "00:02 00:08 00:10"}, // the tick of 8 is late by seconds only
 	} {
 		t.Run(fmt.Sprint(c.schedule, " ", c.missed, " ", c.down), func(t *testing.T) {
+			var mu sync.Mutex
 			var ticks []string
 			play := func(_ int, e functions.Event) (functions.Outcome, error) {
 				var event api.CloudEvent
 				if err := json.Unmarshal(e.Payload, &event); err != nil || event.Type != "nuage.schedule.tick" || event.Source != "/projects/default/triggers/t" || e.ContentType != api.CloudEventType {
 					t.Errorf("the event is %s (%v)", e.Payload, err)
 				}
+				mu.Lock()
+				defer mu.Unlock()
 				ticks = append(ticks, event.Time.Format("04")+":"+event.Time.Format("05"))
 				return answersWith("null")
 			}
@@ -52,6 +56,8 @@ func TestSchedules(t *testing.T) {
 				for _, tick := range strings.Fields(c.ticks) {
 					want = append(want, tick[3:]+":00")
 				}
+				mu.Lock()
+				defer mu.Unlock()
 				if got := strings.Join(ticks, " "); got != strings.Join(want, " ") {
 					t.Errorf("ticks %s, want %s", got, strings.Join(want, " "))
 				}
