@@ -28,6 +28,8 @@ type DatabaseSpec struct {
 type Restore struct {
 	Backup   string `json:"backup,omitempty" doc:"name of a backup that is verified; the cloud fills it in where Database is given"`
 	Database string `json:"database,omitempty" doc:"name of the database whose newest verified backup it is; it may be deleted"`
+
+	Time *time.Time `json:"time,omitempty" doc:"with Database: not a backup, but what it held then; it must be there, and the moment in its status.restorable, or later"`
 }
 
 // DatabaseStatus is how the database does.
@@ -44,7 +46,15 @@ type DatabaseStatus struct {
 	Connections    int `json:"connections" doc:"clients that are connected, without the platform's own"`
 	MaxConnections int `json:"maxConnections" doc:"how many the server lets in"`
 
+	Restorable *Window `json:"restorable,omitempty" doc:"moments that a new database can begin with, of PostgreSQL with scheduled backups; until is the newest archived one, and more is archived when asked for"`
+
 	Rotation *Rotation `json:"rotation,omitempty" doc:"a change of credentials that is under way; absent: none is"`
+}
+
+// Window is a span of time.
+type Window struct {
+	From  time.Time `json:"from"`
+	Until time.Time `json:"until"`
 }
 
 // Rotation is a change of credentials: the new ones are valid already, those before are until nothing uses them any more.

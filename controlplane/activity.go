@@ -78,7 +78,7 @@ func layerOf(noun, verb, detail string) api.Layer {
 		return api.LayerNetworkControls
 	case "database credentials", "database rotate", "database open-login", "database close-login":
 		return api.LayerIdentities
-	case "database exec", "database restore", "database schedule":
+	case "database exec", "database restore", "database schedule", "database archive", "database base", "database verify-base", "database base-failed":
 		return api.LayerData
 	}
 	return nounLayer(noun)

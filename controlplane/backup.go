@@ -111,6 +111,13 @@ func (cp *ControlPlane) findRestore(next *api.Database) error {
 		return api.Errorf(api.Invalid, "cannot restore database %q: name either a backup or a database", next.Name)
 	}
 	return cp.Store.View(func(tx *storage.Tx) error {
+		if from.Time != nil && from.Backup != "" {
+			return api.Errorf(api.Invalid, "cannot restore database %q: name a time of a database, or a backup", next.Name)
+		}
+		if from.Time != nil {
+			_, err := cp.findMoment(tx, next, from)
+			return err
+		}
 		b, err := cp.findBackup(tx, next, from)
 		if err != nil {
 			return err
@@ -169,7 +176,7 @@ const restoreSuffix = "/restore"
 // filling tells that a database does not hold yet what it begins with. The simulator's hold nothing.
 func (w *world) filling(d api.Database) bool {
 	s := w.servers[d.ID]
-	return w.real && s.From != "" && !s.Filled
+	return w.real && (s.From != "" || s.Source != "") && !s.Filled
 }
 
 // lastBackup is the one that a deleted database is kept for.
@@ -207,6 +214,12 @@ func (cp *ControlPlane) tendBackups(ctx context.Context, w *world) {
 	}
 	for _, d := range w.databases {
 		if w.damaged[d.ID] || d.DeletedAt != nil || !w.real || !w.health[d.ID].ok {
+			continue
+		}
+		if s := w.servers[d.ID]; w.filling(d) && s.Source != "" {
+			if !w.archives[s.Source].Until.Before(s.Moment) {
+				cp.loop.dispatch(ctx, d.ID+restoreSuffix, backupTimeout, func(ctx context.Context) error { return cp.fillMoment(ctx, w, d) })
+			}
 			continue
 		}
 		if w.filling(d) {
@@ -315,7 +328,22 @@ func (w *world) fillingPhase(d api.Database) (api.Phase, string) {
 	case troubled:
 		return api.Pending, t.reason()
 	}
+	if s := w.servers[d.ID]; s.Source != "" {
+		return w.momentPhase(d, s)
+	}
 	return api.Pending, "restoring backup " + d.Spec.Restore.Backup
+}
+
+// momentPhase says how the replay of a log for a new database goes.
+func (w *world) momentPhase(d api.Database, s server) (api.Phase, string) {
+	late := w.archives[s.Source].Until.Before(s.Moment)
+	switch t, troubled := w.trouble[s.Source+archiveSuffix]; {
+	case late && troubled:
+		return api.Pending, t.reason()
+	case late:
+		return api.Pending, fmt.Sprintf("waiting until the log of database %s is archived up to %s", d.Spec.Restore.Database, momentText(s.Moment))
+	}
+	return api.Pending, fmt.Sprintf("replaying the log of database %s up to %s", d.Spec.Restore.Database, momentText(s.Moment))
 }
 
 // scratchOf is a server in a container of its own, out of every network, that lives for one verification.

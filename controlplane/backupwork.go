@@ -141,14 +141,18 @@ type stored struct {
 
 // storeDump keeps what write writes, whole and on disk, or nothing. Exhausted: the disk is full.
 func (cp *ControlPlane) storeDump(b api.Backup, write func(io.Writer) error) (s stored, err error) {
-	path := cp.backupPath(b.ID)
-	temp := path + ".partial" // one a backup: the next try writes over what a killed one left
+	return storeFile(cp.backupPath(b.ID), func(err error) error { return unstored(b, err) }, write)
+}
+
+// storeFile keeps what write writes, whole and on disk, or nothing. failed makes what is answered of an error of the disk.
+func storeFile(path string, failed func(error) error, write func(io.Writer) error) (s stored, err error) {
+	temp := path + ".partial" // one a path: the next try writes over what a killed one left
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-		return s, unstored(b, err)
+		return s, failed(err)
 	}
 	f, err := os.OpenFile(temp, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
 	if err != nil {
-		return s, unstored(b, err)
+		return s, failed(err)
 	}
 	defer os.Remove(temp)
 	defer f.Close()
@@ -156,12 +160,12 @@ func (cp *ControlPlane) storeDump(b api.Backup, write func(io.Writer) error) (s 
 	out := &meteredWriter{to: io.MultiWriter(f, sum)}
 	if err := write(out); err != nil || out.err != nil {
 		if out.err != nil { // what the dump says of it is only that nobody reads it
-			return s, unstored(b, out.err)
+			return s, failed(out.err)
 		}
 		return s, err
 	}
 	if err := errors.Join(f.Sync(), os.Rename(temp, path), syncDir(filepath.Dir(path))); err != nil {
-		return s, unstored(b, err)
+		return s, failed(err)
 	}
 	return stored{out.bytes, hex.EncodeToString(sum.Sum(nil))}, nil
 }

@@ -19,8 +19,8 @@ var billable = map[string][]string{
 	"Snapshots":      {"snapshot-storage"},
 	"Images":         {"image-storage"},
 	"LoadBalancers":  {"load-balancer-hours"},
-	"Apps":           {"app-hours:micro"}, // and build-minutes, by builds
-	"Databases":      {"database-hours:large", "database-storage"},
+	"Apps":           {"app-hours:micro"},                                            // and build-minutes, by builds
+	"Databases":      {"database-hours:large", "database-storage", "backup-storage"}, // the last for an archived log
 	"Backups":        {"backup-storage"},
 	"Functions":      {"function-requests", "function-gb-seconds", "function-vcpu-seconds"}, // by receipts, not by runs
 	"AuthPools":      nil,                                                                   // free, as the first 50,000 users are elsewhere
@@ -106,6 +106,7 @@ func oneOfEach(at time.Time) *world {
 		databases: []api.Database{{Meta: meta("db-1"), Spec: api.DatabaseSpec{Size: "large", StorageBytes: 1}}},
 		backups:   []api.Backup{{Meta: meta("bak-1"), Status: api.BackupStatus{SizeBytes: 1}}, {Meta: meta("bak-2")}},
 		servers:   map[string]server{"db-1": {ID: "db-1", Volume: "vol-2"}},
+		archives:  map[string]archive{"db-1": {ID: "db-1", Bytes: 1, Since: at}},
 		observed:  map[string]compute.Observed{},
 	}
 	w.index()

@@ -76,6 +76,7 @@ type ControlPlane struct {
 	measureDue   time.Time // of the loop alone: when volumes are to be measured again
 	helpers      *set      // one-off containers in use
 	scratches    scratches
+	shipDue      *dueTimes // when the logs of databases are to be archived again
 	buildLogs    *buildLogs
 	inService    *inService
 	tally        *tally
@@ -92,7 +93,7 @@ func New(ctx context.Context, o Options) (*ControlPlane, error) {
 	if o.Random == nil {
 		o.Random = rand.Float64
 	}
-	cp := &ControlPlane{Options: o, log: o.Logger, started: o.Now(), changes: newBroadcast(), networks: newSet(), used: &usage{bytes: map[string]int64{}}, helpers: newSet(), scratches: make(scratches, scratchesAtOnce), buildLogs: newBuildLogs(), inService: newInService(), tally: newTally()}
+	cp := &ControlPlane{Options: o, log: o.Logger, started: o.Now(), changes: newBroadcast(), networks: newSet(), used: &usage{bytes: map[string]int64{}}, helpers: newSet(), shipDue: &dueTimes{at: map[string]time.Time{}}, scratches: make(scratches, scratchesAtOnce), buildLogs: newBuildLogs(), inService: newInService(), tally: newTally()}
 	if err := cp.openClock(); err != nil {
 		return nil, err
 	}

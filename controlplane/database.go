@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"net/url"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -91,7 +92,13 @@ func (cp *ControlPlane) admitDatabase(tx *storage.Tx, _ api.Actor, old, next *ap
 		return err
 	}
 	s := server{ID: next.ID, Project: next.Project, Host: host, User: "nuage", Password: sealed, Volume: "vol-" + strings.TrimPrefix(next.ID, "db-")}
-	if next.Spec.Restore != nil {
+	if r := next.Spec.Restore; r != nil && r.Time != nil {
+		source, err := cp.findMoment(tx, next, *r) // once more: what is archived may have become less
+		if err != nil {
+			return err
+		}
+		s.Source, s.Moment = source.ID, *r.Time
+	} else if r != nil {
 		if s.From, err = admitRestore(tx, next); err != nil {
 			return err
 		}
@@ -102,15 +109,25 @@ func (cp *ControlPlane) admitDatabase(tx *storage.Tx, _ api.Actor, old, next *ap
 // retireDatabase refuses to delete what apps or functions use, replicas of an earlier release included. One that has served
 // gets a last backup, which its server is kept for.
 func (cp *ControlPlane) retireDatabase(tx *storage.Tx, d *api.Database) (bool, error) {
-	if err := unused(tx, d); err != nil {
+	if err := errors.Join(unused(tx, d), noSource(tx, d)); err != nil {
 		return false, err
 	}
 	s, err := serverTable.Get(tx, d.ID)
-	if err != nil || d.Status.Version == "" || s.From != "" && !s.Filled {
+	if err != nil || d.Status.Version == "" || (s.From != "" || s.Source != "") && !s.Filled {
 		return false, ignoreGone(err)
 	}
 	_, err = cp.addBackup(tx, platform("backup"), *d, api.BackupDeletion)
 	return false, err
+}
+
+// noSource answers a Conflict where a database is being made of what was archived of another.
+func noSource(tx *storage.Tx, d *api.Database) error {
+	return databaseTable.EachBy(tx, "name", d.Project+"/", func(other api.Database) error {
+		if s, err := serverTable.Get(tx, other.ID); err == nil && s.Source == d.ID && !s.Filled && other.DeletedAt == nil {
+			return api.Errorf(api.Conflict, "cannot delete database %q: database %q is being made from it", d.Name, other.Name)
+		}
+		return nil
+	})
 }
 
 // unused answers a Conflict where an app or a function uses a database.
@@ -253,6 +270,7 @@ func (w *world) databaseStatus(d api.Database) api.DatabaseStatus {
 	s := d.Status
 	s.Status.Generation = d.Generation
 	s.Restarts, s.Rotation = w.tracks[d.ID].Restarts, w.rotationStatus(d)
+	s.Restorable = w.restorableWindow(d)
 	s.InternalHost, s.InternalPort = internalHost(d), databasePort(d)
 	o, there := w.observed[d.ID]
 	filled := !w.filling(d)
@@ -303,8 +321,11 @@ func (cp *ControlPlane) dropDatabase(ctx context.Context, d api.Database, volume
 			return err
 		}
 	}
+	if err := os.RemoveAll(cp.archiveDir(d.ID)); err != nil {
+		return api.Errorf(api.Unavailable, "cannot remove what is archived of database %q: %w", d.Name, err)
+	}
 	return cp.Store.Update(func(tx *storage.Tx) error {
-		if err := errors.Join(erase(tx, databaseTable, d.ID), erase(tx, serverTable, d.ID), erase(tx, trackTable, d.ID)); err != nil {
+		if err := errors.Join(erase(tx, databaseTable, d.ID), erase(tx, serverTable, d.ID), erase(tx, archiveTable, d.ID), erase(tx, trackTable, d.ID)); err != nil {
 			return err
 		}
 		return cp.record(tx, platform("loop"), "database", &d.Meta, "removed", "its server and data are gone")

@@ -34,6 +34,7 @@ type databaseEngine struct {
 	load              func(login) compute.Process                       // reads a dump, into an empty database
 	finish            func(login) compute.Process                       // does what load left to be done after the count; nil: nothing
 	count             func(login) compute.Process                       // prints lines count|WHAT|HOW MANY
+	archived          bool                                              // its log is archived, and replayed to any moment
 	open              func(l login, owner string) compute.Process       // lets a login in that acts as the owner; nil: there is one login only
 	shut              func(l login, owner string) compute.Process       // lets it in no more, ends its sessions
 }

@@ -266,6 +266,7 @@ func (l *loop) act(ctx context.Context, w *world) {
 	l.cp.tendImages(ctx, w)
 	l.cp.tendBackups(ctx, w)
 	l.cp.rotateLogins(ctx, w)
+	l.cp.tendArchives(ctx, w)
 	for _, s := range diff(w.planned, w.observed, w.reboots(), w.damaged) {
 		if l.hold(w, s) {
 			continue

@@ -61,6 +61,9 @@ func (w *world) meterDatabase(d api.Database, enter func(run)) {
 		r.Real = at
 		enter(r)
 	}
+	if a := w.archives[d.ID]; a.Bytes > 0 && d.DeletedAt == nil {
+		enter(run{Key: d.ID + archiveSuffix, Project: d.Project, Service: databaseService, Resource: d.Name, ResourceID: d.ID, Meter: billing.BackupStorage, Real: a.Since, Bytes: a.Bytes})
+	}
 	if volume := w.servers[d.ID].Volume; volume != "" && d.DeletedAt == nil {
 		r.Key, r.Meter, r.Real, r.Bytes = volume, billing.DatabaseStorage, d.CreatedAt, d.Spec.StorageBytes
 		enter(r)

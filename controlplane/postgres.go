@@ -87,7 +87,7 @@ func (l login) asCustomer(command ...string) compute.Process {
 func postgres() databaseEngine {
 	return databaseEngine{
 		name: "postgres", image: postgresImage, port: postgresPort, data: postgresData,
-		reserved: []string{"postgres", "template0", "template1"}, things: "tables", entries: "rows", database: underscored, probe: probePostgres,
+		reserved: []string{"postgres", "template0", "template1"}, archived: true, things: "tables", entries: "rows", database: underscored, probe: probePostgres,
 		url: func(l login, address string) string { return l.url("postgres", address, "sslmode=disable") },
 		shell: func(l login, arguments []string) compute.Process {
 			return l.asCustomer(append([]string{"psql"}, arguments...)...)

@@ -305,7 +305,7 @@ func ignoreGone(err error) error {
 // containers that an earlier control plane left.
 func (cp *ControlPlane) sweep(ctx context.Context, w *world) {
 	for _, d := range w.databases {
-		if _, there := w.observed[d.ID]; d.DeletedAt != nil && !there && !w.backingUp(d) && !cp.loop.busy(d.ID) {
+		if _, there := w.observed[d.ID]; d.DeletedAt != nil && !there && !w.backingUp(d) && !cp.loop.busy(d.ID) && !cp.loop.busy(d.ID+archiveSuffix) {
 			cp.loop.dispatch(ctx, d.ID+"/volume", time.Minute, func(ctx context.Context) error { return cp.dropDatabase(ctx, d, w.servers[d.ID].Volume) })
 		}
 	}

@@ -44,6 +44,9 @@ type server struct {
 	From     string `json:"from,omitempty"`   // id of the backup it begins with
 	Filled   bool   `json:"filled,omitempty"` // it holds what that backup holds, never to be filled again
 
+	Source string    `json:"source,omitempty"` // id of the database whose archived log it begins with
+	Moment time.Time `json:"moment,omitzero"`  // up to which
+
 	Logins []access `json:"logins,omitempty"` // of clients, oldest first; none: User and Password, which the server is made with for good
 }
 
@@ -181,6 +184,7 @@ var (
 
 	machineTable    = storage.NewTable("machines", func(m *machine) string { return m.ID })
 	diskTable       = storage.NewTable("disks", func(d *disk) string { return d.ID })
+	archiveTable    = storage.NewTable("archives", func(a *archive) string { return a.ID })
 	dumpTable       = storage.NewTable("dumps", func(d *dump) string { return d.ID })
 	cursorTable     = storage.NewTable("cursors", func(c *cursor) string { return c.ID })
 	serverTable     = storage.NewTable("servers", func(s *server) string { return s.ID })

@@ -39,6 +39,7 @@ type world struct {
 	dumps       map[string]dump          // by backup's id
 	logins      map[string]login         // by database id: those that clients get
 	numbered    map[string]map[int]login // all logins of databases, by database id and number; 0: that the server is made with
+	archives    map[string]archive       // by database id
 	pools       map[string]api.AuthPool  // by project/name
 	secrets     map[string]string        // of the clients of pools, by their keys
 	functions   []api.Function
@@ -75,7 +76,7 @@ func (cp *ControlPlane) read() (*world, error) {
 	w := &world{
 		number: cp.readings.Add(1), projects: map[string]api.Project{}, keys: map[string]api.Key{}, groups: map[string]api.SecurityGroup{},
 		networks: map[string]api.Network{}, images: map[string]api.Image{}, volumes: map[string]api.Volume{}, machines: map[string]machine{}, disks: map[string]disk{},
-		releases: map[string]release{}, vaults: map[string]map[string]string{}, drains: map[string][]drain{}, appNetworks: map[string]appNetwork{}, comebacks: map[string]comeback{}, servers: map[string]server{}, dumps: map[string]dump{}, logins: map[string]login{}, numbered: map[string]map[int]login{}, pools: map[string]api.AuthPool{}, secrets: map[string]string{},
+		releases: map[string]release{}, vaults: map[string]map[string]string{}, drains: map[string][]drain{}, appNetworks: map[string]appNetwork{}, comebacks: map[string]comeback{}, servers: map[string]server{}, dumps: map[string]dump{}, logins: map[string]login{}, numbered: map[string]map[int]login{}, archives: map[string]archive{}, pools: map[string]api.AuthPool{}, secrets: map[string]string{},
 		tracks: map[string]track{}, runs: map[string]run{}, damaged: map[string]bool{}, lostRuns: map[string]bool{},
 	}
 	err := cp.Store.View(func(tx *storage.Tx) error {
@@ -106,6 +107,7 @@ func (cp *ControlPlane) read() (*world, error) {
 			func() error { return all(tx, databaseTable, &w.databases) },
 			func() error { return index(tx, serverTable, w.servers, func(s server) string { return s.ID }) },
 			func() error { return all(tx, backupTable, &w.backups) },
+			func() error { return index(tx, archiveTable, w.archives, func(a archive) string { return a.ID }) },
 			func() error { return index(tx, dumpTable, w.dumps, func(d dump) string { return d.ID }) },
 			func() error { return index(tx, poolTable, w.pools, fullName) },
 			func() error { return all(tx, functionTable, &w.functions) },

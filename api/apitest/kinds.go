@@ -2,6 +2,7 @@ package apitest
 
 import (
 	"testing"
+	"time"
 
 	"nuage/api"
 )
@@ -145,6 +146,9 @@ func databases() kind[api.Database, api.DatabaseSpec] {
 			{"a restore of two things", api.DatabaseSpec{Restore: &api.Restore{Backup: "b", Database: "d"}}, api.Invalid},
 			{"an unknown backup", api.DatabaseSpec{Restore: &api.Restore{Backup: "nobody"}}, api.NotFound},
 			{"a database without a backup", api.DatabaseSpec{Restore: &api.Restore{Database: "nobody"}}, api.NotFound},
+			{"a moment of a backup", api.DatabaseSpec{Restore: &api.Restore{Backup: "b", Time: pointer(time.Now())}}, api.Invalid},
+			{"a moment of nothing", api.DatabaseSpec{Restore: &api.Restore{Time: pointer(time.Now())}}, api.Invalid},
+			{"a moment of an unknown database", api.DatabaseSpec{Restore: &api.Restore{Database: "nobody", Time: pointer(time.Now())}}, api.NotFound},
 		},
 		meta: func(v *api.Database) (*api.Meta, *api.Status) { return &v.Meta, &v.Status.Status },
 	}

@@ -33,6 +33,7 @@ func (c *cli) databases() noun[api.Database, api.DatabaseSpec] {
 		column[api.Database]{head: "STORAGE", cell: func(d api.Database) string { return bytesText(orDefault(d.Spec.StorageBytes, 1<<30)) }, detail: true},
 		column[api.Database]{head: "CLIENTS", cell: clientsText, detail: true},
 		column[api.Database]{head: "BACKUPS", cell: scheduleText, detail: true},
+		column[api.Database]{head: "RESTORABLE", cell: windowText, detail: true},
 		column[api.Database]{head: "ROTATION", cell: c.rotationText, detail: true},
 		column[api.Database]{head: "RESTARTS", cell: func(d api.Database) string { return strconv.Itoa(d.Status.Restarts) }, detail: true},
 	)
@@ -53,6 +54,14 @@ func scheduleText(d api.Database) string {
 		return "when asked for"
 	}
 	return fmt.Sprintf("every %s, the newest %d stay", time.Duration(d.Spec.BackupSeconds)*time.Second, d.Spec.Keep)
+}
+
+// windowText says to which moments a database can be restored.
+func windowText(d api.Database) string {
+	if d.Status.Restorable == nil {
+		return "backups only"
+	}
+	return fmt.Sprintf("from %s on; archived to %s", timeText(d.Status.Restorable.From), timeText(d.Status.Restorable.Until))
 }
 
 // rotationText is how a change of credentials goes.

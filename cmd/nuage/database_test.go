@@ -2,6 +2,7 @@ package main
 
 import (
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -10,6 +11,7 @@ import (
 
 // TestDatabaseSpecs: what command lines ask of the cloud.
 func TestDatabaseSpecs(t *testing.T) {
+	moment := time.Date(2026, 1, 31, 12, 0, 0, 5e8, time.UTC)
 	for _, c := range []struct {
 		line []string
 		want api.DatabaseSpec
@@ -18,6 +20,7 @@ func TestDatabaseSpecs(t *testing.T) {
 			api.DatabaseSpec{Engine: "postgres", Size: "micro", StorageBytes: 2 << 30, BackupSeconds: 86400, Keep: 3}},
 		{[]string{"restore", "a", "--as", "b"}, api.DatabaseSpec{Size: "micro", Restore: &api.Restore{Database: "a"}}},
 		{[]string{"restore", "a", "--as", "b", "--backup", "monday", "--size", "small"}, api.DatabaseSpec{Size: "small", Restore: &api.Restore{Backup: "monday"}}},
+		{[]string{"restore", "a", "--as", "b", "--time", "2026-01-31T14:00:00.5+02:00"}, api.DatabaseSpec{Size: "micro", Restore: &api.Restore{Database: "a", Time: &moment}}},
 	} {
 		w := newWorld(t, "")
 		w.check(t, "b\n", append(append([]string{"database"}, c.line...), "-o", "name")...)

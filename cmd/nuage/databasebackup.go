@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"strconv"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -110,15 +111,18 @@ func backupsOf(items []api.Backup, database string) []api.Backup {
 }
 
 func (c *cli) databaseRestoreCmd() *cobra.Command {
-	var as, from string
+	var as, from, at string
 	spec := api.DatabaseSpec{}
 	var storage size
 	n := c.databases()
 	cmd := c.noWaitFlag(&cobra.Command{
-		Use: "restore NAME --as NEW", Short: "Make a new database with what a backup of another holds",
+		Use: "restore NAME --as NEW", Short: "Make a new database with what another held: a backup, or any moment",
 		Long: "Make a new database, called NEW, with what a backup of NAME holds: the newest verified one, unless --backup names another.\n" +
-			"NAME may have been deleted; where it is there, it stays as it is. The new database has a password of its own.",
-		Example:           lines("nuage database restore orders --as orders-2", "nuage database restore orders --as orders-2 --backup orders-20260131-120000"),
+			"NAME may have been deleted; where it is there, it stays as it is. The new database has a password of its own.\n\n" +
+			"With --time, NEW begins with what NAME held at that moment, such as the second before a table was dropped. NAME must be a PostgreSQL\n" +
+			"database with scheduled backups (--backup 24h); database show says from which moment on this is possible.",
+		Example: lines("nuage database restore orders --as orders-2", "nuage database restore orders --as orders-2 --backup orders-20260131-120000",
+			"nuage database restore orders --as orders-2 --time 2026-01-31T12:00:00Z", "nuage database restore orders --as orders-2 --time 10m"),
 		Args:              takes(1, 1),
 		ValidArgsFunction: c.databases().complete(c),
 		RunE: c.inCloud(func(ctx context.Context, s session, args []string) error {
@@ -130,6 +134,13 @@ func (c *cli) databaseRestoreCmd() *cobra.Command {
 			if from != "" {
 				spec.Restore = &api.Restore{Backup: from}
 			}
+			if at != "" {
+				moment, err := momentOf(at, c.now())
+				if err != nil || from != "" {
+					return usagef("cannot restore to %q: give a time as 2026-01-31T12:00:00Z or how long ago as 10m, and no --backup with it", at)
+				}
+				spec.Restore = &api.Restore{Database: args[0], Time: &moment}
+			}
 			d, err := n.create(ctx, c, s, as, spec)
 			if err != nil {
 				return err
@@ -140,6 +151,7 @@ func (c *cli) databaseRestoreCmd() *cobra.Command {
 	f := cmd.Flags()
 	f.StringVar(&as, "as", "", "name of the new database; needed")
 	f.StringVar(&from, "backup", "", "name of the backup; default: the newest verified one")
+	f.StringVar(&at, "time", "", "the moment it begins with, as 2026-01-31T12:00:00Z, or 10m for ten minutes ago; default: that of the backup")
 	offer(cmd, "backup", c.backups().complete(c))
 	spec.Size = "micro"
 	f.Var(optional(&spec.Size, sizeNames()...), "size", "nano, micro, small, medium or large")
@@ -187,4 +199,14 @@ func pause(every span) (int64, error) {
 	}
 	n, err := wholeSeconds("backup", every)
 	return int64(n), err
+}
+
+// momentOf reads a moment: RFC 3339, or how long ago it was.
+func momentOf(text string, now time.Time) (time.Time, error) {
+	if at, err := time.Parse(time.RFC3339, text); err == nil {
+		return at.UTC(), nil
+	}
+	var ago span
+	err := ago.Set(text)
+	return now.Add(-time.Duration(ago)).UTC(), err
 }

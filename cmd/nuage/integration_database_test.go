@@ -26,6 +26,7 @@ func TestDatabases(t *testing.T) {
 	t.Run("rotation", func(t *testing.T) { testRotation(t, c) })
 	t.Run("servers", func(t *testing.T) { testServers(t, c) })
 	t.Run("schedule", func(t *testing.T) { testSchedule(t, c) })
+	t.Run("moment", func(t *testing.T) { testMoment(t, c) })
 }
 
 // sql runs SQL by nuage database psql and returns what it prints, without blanks around.
