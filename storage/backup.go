@@ -1,8 +1,6 @@
 package storage
 
 import (
-	"bytes"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -15,10 +13,6 @@ import (
 
 	"nuage/api"
 )
-
-// trailerMagic begins the trailer of a backup: magic, then the SHA-256 of all before it. bbolt ignores bytes behind its
-// pages, so a backup is a bbolt file all the same.
-const trailerMagic = "nuage backup v1\n"
 
 // Backup writes a consistent copy of the store to w while the cloud runs and returns its size in bytes. The copy ends
 // with a checksum, so that Restore notices any change to it. It is spooled into a file beside the store first, so that a
@@ -37,15 +31,15 @@ func (s *Store) Backup(w io.Writer) (int64, error) {
 }
 
 func (s *Store) copyThrough(spool *os.File, w io.Writer) (int64, error) {
-	sum := sha256.New()
+	sealed := Seal(spool)
 	err := s.View(func(tx *Tx) error {
-		_, err := tx.bolt.WriteTo(io.MultiWriter(spool, sum))
+		_, err := tx.bolt.WriteTo(sealed)
 		return err
 	})
-	if err != nil {
-		return 0, err
+	if err == nil {
+		err = sealed.Close()
 	}
-	if _, err := spool.Write(sum.Sum([]byte(trailerMagic))); err != nil {
+	if err != nil {
 		return 0, err
 	}
 	if _, err := spool.Seek(0, io.SeekStart); err != nil {
@@ -75,8 +69,12 @@ func restoreLocked(path string, r io.Reader, opts Options) error {
 		return unavailable(err, "cannot restore %q", path)
 	}
 	err = spool(temp, r)
+	key := ""
 	if err == nil {
-		err = verify(temp.Name(), opts)
+		key, err = verify(temp.Name(), opts)
+	}
+	if err == nil && opts.BeforeSwap != nil {
+		err = opts.BeforeSwap(key)
 	}
 	if err == nil {
 		err = swap(temp.Name(), path)
@@ -91,7 +89,7 @@ func restoreLocked(path string, r io.Reader, opts Options) error {
 func spool(f *os.File, r io.Reader) error {
 	_, err := io.Copy(f, r)
 	if err == nil {
-		err = checkTrailer(f)
+		err = cutTrailer(f)
 	}
 	return errors.Join(err, f.Sync(), f.Close())
 }
@@ -123,43 +121,26 @@ func openSafely(path string, opts *bbolt.Options) (db *bbolt.DB, err error) {
 	return bbolt.Open(path, 0o600, opts)
 }
 
-// checkTrailer compares the checksum at the end of a backup and cuts it off. Nothing else of a file is looked at before
-// that: bbolt can't be trusted with changed pages.
-func checkTrailer(f *os.File) error {
-	size, err := f.Seek(0, io.SeekEnd)
-	if err != nil {
-		return err
-	}
-	trailer := make([]byte, len(trailerMagic)+sha256.Size)
-	content := max(0, size-int64(len(trailer)))
-	if _, err := f.ReadAt(trailer, content); err != nil && !errors.Is(err, io.EOF) {
-		return err
-	}
-	if !bytes.HasPrefix(trailer, []byte(trailerMagic)) {
-		return damagedBackup(errors.New("it does not end as \"nuage backup\" ends its files"))
-	}
-	sum := sha256.New()
-	if _, err := io.Copy(sum, io.NewSectionReader(f, 0, content)); err != nil {
-		return err
-	}
-	if !bytes.Equal(sum.Sum([]byte(trailerMagic)), trailer) {
-		return damagedBackup(errors.New("its checksum does not match"))
-	}
-	return f.Truncate(content)
-}
-
 func damagedBackup(cause error) error {
 	return api.Errorf(api.Invalid, "cannot restore: the file is no backup of a nuage store or it is damaged: %w; take another backup file", cause)
 }
 
-// verify checks the content of a copy: its store may have been damaged before the backup was made.
-func verify(copied string, opts Options) error {
+// verify checks the content of a copy: its store may have been damaged before the backup was made. It returns the fingerprint of the
+// copy's key.
+func verify(copied string, opts Options) (key string, err error) {
 	db, err := openSafely(copied, &bbolt.Options{ReadOnly: true, Timeout: time.Second})
 	if err != nil {
-		return damagedBackup(err)
+		return "", damagedBackup(err)
 	}
-	err = db.View(func(bolt *bbolt.Tx) error { return verifyContent(&Tx{bolt: bolt}, opts) })
-	return errors.Join(err, db.Close())
+	err = db.View(func(bolt *bbolt.Tx) error {
+		tx := &Tx{bolt: bolt}
+		if err := verifyContent(tx, opts); err != nil {
+			return err
+		}
+		key = tx.meta(metaKey)
+		return nil
+	})
+	return key, errors.Join(err, db.Close())
 }
 
 func verifyContent(tx *Tx, opts Options) (err error) {

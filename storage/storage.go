@@ -57,6 +57,9 @@ type Options struct {
 	LockTimeout time.Duration
 	// Address is what the holder file tells others about where this cloud is reached, such as "127.0.0.1:7070".
 	Address string
+	// BeforeSwap is for Restore: it is called once the backup is found good, while the store is held, and gets the fingerprint of the key
+	// that opens the backup's secrets, "" where it has none. When it fails, so does the restore.
+	BeforeSwap func(key string) error
 	// NoSync leaves out the fsync of each commit. For tests only: a crash loses or breaks the file.
 	NoSync bool
 }

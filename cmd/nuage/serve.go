@@ -320,7 +320,7 @@ func wipe(ctx context.Context, home, engine string) error {
 			return err
 		}
 	}
-	for _, name := range []string{"state.db", "state.db.holder", "secret.key", "edge-ca.pem", "config.json", "keys", "blobs", "nuage.log", "run", filepath.Join("cache", "code")} {
+	for _, name := range []string{"state.db", "state.db.holder", "secret.key", "edge-ca.pem", "config.json", "keys", "blobs", "nuage.log", "run", "restore.part", filepath.Join("cache", "code")} {
 		if err := os.RemoveAll(filepath.Join(home, name)); err != nil {
 			return api.Errorf(api.Unavailable, "cannot remove %q: %w", name, err)
 		}
