@@ -52,7 +52,7 @@ TOTAL   $0.010002
 
 func TestPricesAreExact(t *testing.T) {
 	w := newWorld(t, "")
-	w.check(t, `SERVICE     MODEL   METER                       UNIT PRICE      PER         MINIMUM   FREE
+	w.check(t, `SERVICE     MODEL   METER                      UNIT PRICE      PER         MINIMUM   FREE
 functions   faas    function-mb-ms             $0.0000166667   GB-second             400000 GB-seconds a month
                     above 6000000000 a month   $0.000015       GB-second
 book nuage, version 1 of 2026-01-01, in USD; source: made up

@@ -116,5 +116,5 @@ r-1       1970-01-01 00:00:00   2         ok       1.234         35.6      37   
 
 func TestTriggerNeedsItsKind(t *testing.T) {
 	w := newWorld(t, "")
-	w.check(t, "! nuage: cannot make trigger \"web\": give --function F and --http; see nuage trigger create --help\nexit 2\n", "trigger", "create", "web", "--function", "hello")
+	w.check(t, "! nuage: cannot make trigger \"web\": give --function F or --to-queue Q, and one of --http, --queue, --topic, --schedule and --events; see nuage trigger create --help\nexit 2\n", "trigger", "create", "web", "--function", "hello")
 }

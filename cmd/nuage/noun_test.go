@@ -93,18 +93,20 @@ func TestShowListsWhatThereIsToSay(t *testing.T) {
 	w.run("database", "create", "orders")
 	w.databases.items["orders"].Status.Host = "127.0.0.1"
 	w.databases.items["orders"].Status.Port = 5555
-	w.check(t, `name       orders
-phase      running
-engine     postgres
-size       micro
-address    127.0.0.1:5555
-data       0 B
-storage    1 GiB
-backups    when asked for
-restarts   0
-age        1s
-id         x-0000000000000001
-project    default
-created    2026-01-02 03:04:05
+	w.check(t, `name         orders
+phase        running
+engine       postgres
+size         micro
+address      127.0.0.1:5555
+data         0 B
+storage      1 GiB
+backups      when asked for
+restorable   backups only
+rotation     none under way
+restarts     0
+age          1s
+id           x-0000000000000001
+project      default
+created      2026-01-02 03:04:05
 `, "database", "show", "orders")
 }

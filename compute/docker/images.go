@@ -21,6 +21,9 @@ import (
 // bounds how long the registry may take to answer at all; the transfer then takes what it takes. Only a whole id finds an image by
 // its id.
 func (e *Engine) Image(ctx context.Context, ref string, wait time.Duration) (compute.Image, error) {
+	if _, err := compute.NormalizeImage(ref); err != nil {
+		return compute.Image{}, err
+	}
 	img, err := e.inspectImage(ctx, ref)
 	if cerrdefs.IsNotFound(err) {
 		if wait <= 0 || compute.IsImageID(ref) {

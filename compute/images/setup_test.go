@@ -106,7 +106,7 @@ func TestSetupWithoutEngineIsUnavailable(t *testing.T) {
 
 func TestSetupRefusesAnUnknownPart(t *testing.T) {
 	err := Setup(context.Background(), t.Output(), Options{Part: "coffee"})
-	want := "cannot set up an engine and its images: setup: cannot do 'coffee': want engine, images, recipes, one of nodejs mariadb redis, or nothing (exit status 1)"
+	want := "cannot set up an engine and its images: setup: cannot do 'coffee': want engine, images, recipes, one of nodejs mariadb redis nginx, or nothing (exit status 1)"
 	if err == nil || err.Error() != want {
 		t.Errorf("Setup = %v, want %s", err, want)
 	}
