@@ -2,6 +2,8 @@ package main
 
 import (
 	"fmt"
+	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -35,6 +37,7 @@ func testApp(t *testing.T, c *liveCloud) {
 		}
 	})
 	t.Run("database", func(t *testing.T) { testDatabaseSurvives(t, c) })
+	t.Run("logs", func(t *testing.T) { testAppLogs(t, c) })
 	t.Run("delete", func(t *testing.T) {
 		c.do(t, "app", "delete", "rows")
 		c.do(t, "database", "delete", "notes")
@@ -236,4 +239,50 @@ func testDatabaseSurvives(t *testing.T, c *liveCloud) {
 	if _, err := fmt.Sscan(after, &rows); err != nil || rows != rowsBefore+2 {
 		t.Errorf("%d rows of %d are there: %v", rows, rowsBefore+2, err)
 	}
+}
+
+// testAppLogs follows two replicas through a restart: each line is named, and those of the new replicas come too.
+func testAppLogs(t *testing.T, c *liveCloud) {
+	c.do(t, "app", "scale", "rows", "2")
+	path := filepath.Join(t.TempDir(), "log")
+	log, err := os.Create(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer log.Close()
+	follower := exec.Command(c.program, "app", "logs", "rows", "-f", "--home", c.home)
+	follower.Stdout, follower.Stderr = log, log
+	if err := follower.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		_ = follower.Process.Kill() // it ends in no other way
+		_ = follower.Wait()
+	}()
+	begun := func() error { return c.logsBegin(t, path) }
+	eventually(t, 20*time.Second, "both replicas are in the log", begun)
+	before := show[api.App](t, c, "app", "rows").Status.Release
+	c.do(t, "app", "restart", "rows")
+	if after := show[api.App](t, c, "app", "rows").Status.Release; after == before {
+		t.Errorf("release %d was restarted as the same", after)
+	}
+	eventually(t, 20*time.Second, "both new replicas are in the log that is followed", begun)
+	if last := c.do(t, "app", "logs", "rows", "--tail", "1"); strings.Count(last, "\n") != 1 || !strings.Contains(last, " | listening on ") {
+		t.Errorf("the last line is %q", last)
+	}
+}
+
+// logsBegin looks for the first line of each replica of the app in a file.
+func (c *liveCloud) logsBegin(t *testing.T, path string) error {
+	t.Helper()
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	for _, r := range show[api.App](t, c, "app", "rows").Status.Replicas {
+		if want := r.ID[strings.LastIndex(r.ID, "-r")+1:] + " | listening on "; !strings.Contains(string(text), want) {
+			return fmt.Errorf("no line %q in\n%s", want, text)
+		}
+	}
+	return nil
 }
