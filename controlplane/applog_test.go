@@ -26,7 +26,9 @@ type printers struct {
 
 // say lets a workload print a line, so many seconds after an hour.
 func (p *printers) say(id string, second int, text string) {
-	p.change(func() { p.said[id] = append(p.said[id], printed{text: text, at: printTime.Add(time.Duration(second) * time.Second)}) })
+	p.change(func() {
+		p.said[id] = append(p.said[id], printed{text: text, at: printTime.Add(time.Duration(second) * time.Second)})
+	})
 }
 
 var printTime = time.Date(2030, 5, 1, 12, 0, 0, 0, time.UTC)
