@@ -6,10 +6,10 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/tetratelabs/wazero"
@@ -31,10 +31,10 @@ type program struct {
 	config wazero.ModuleConfig
 	env    [][2]string // names and values
 	memory *memories   // of the runtime
+	seats  sync.Pool   // of *seat
 }
 
-// instanceConfig is what all instances of a deployment have in common, but for the environment: configurations made
-// from one that has an environment share its memory, so it is given to each anew.
+// instanceConfig is what all instances of a deployment have in common, but for the environment: see seat.
 func instanceConfig(d functions.Deployment) wazero.ModuleConfig {
 	return wazero.NewModuleConfig().WithName("").WithArgs(d.Name).WithStartFunctions().
 		WithSysWalltime().WithSysNanotime().WithRandSource(rand.Reader)
@@ -74,16 +74,10 @@ func (p *program) Close() error {
 func (p *program) Call(ctx context.Context, e functions.Event) (functions.Outcome, error) {
 	run, cancel := context.WithTimeout(ctx, e.Timeout)
 	defer cancel()
-	answer := &output{stop: cancel}
-	config := p.config.WithStdin(bytes.NewReader(e.Payload)).WithStdout(answer).WithStderr(e.Log).
-		WithNanosleep(sleeper(run))
-	for _, v := range p.env {
-		config = config.WithEnv(v[0], v[1])
-	}
-	config = config.WithEnv("NUAGE_REQUEST_ID", e.RequestID)
-
+	s := p.seat()
+	s.take(run, cancel, e)
 	begin := time.Now()
-	instance, err := p.engine.InstantiateModule(p.memory.in(run), p.code, config)
+	instance, err := p.engine.InstantiateModule(p.memory.in(run), p.code, s.config.WithEnv(requestVariable, e.RequestID))
 	o := functions.Outcome{Init: time.Since(begin)}
 	if err == nil {
 		err = start(run, instance, &o)
@@ -91,7 +85,9 @@ func (p *program) Call(ctx context.Context, e functions.Event) (functions.Outcom
 	if ctx.Err() != nil {
 		return functions.Outcome{}, api.Errorf(api.Unavailable, "cannot finish the call of function %q: the cloud is stopping", p.name)
 	}
-	return judge(run, o, e, answer, err), nil
+	o = judge(run, o, e, &s.answer, err)
+	p.leave(s)
+	return o, nil
 }
 
 // start runs the instance to its end and closes it.
@@ -113,7 +109,7 @@ func judge(run context.Context, o functions.Outcome, e functions.Event, answer *
 	case answer.over:
 		o.Status, o.Payload = functions.Error, functions.TooLarge(e.RequestID)
 	case err == nil || errors.As(err, &exit) && exit.ExitCode() == 0:
-		o.Status, o.Payload = functions.OK, answer.Bytes()
+		o.Status, o.Payload = functions.OK, bytes.Clone(answer.Bytes())
 	case errors.Is(run.Err(), context.DeadlineExceeded):
 		o.Status = functions.Timeout
 	case exit != nil:
@@ -130,33 +126,4 @@ func trap(e functions.Event, err error) []byte {
 	fmt.Fprintln(e.Log, err) // never fails
 	first, _, _ := strings.Cut(err.Error(), "\n")
 	return functions.Exited(e.RequestID, first)
-}
-
-// sleeper lets an instance sleep until its time is over.
-func sleeper(ctx context.Context) sys.Nanosleep {
-	return func(ns int64) {
-		timer := time.NewTimer(time.Duration(ns))
-		defer timer.Stop()
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-		}
-	}
-}
-
-// output takes an answer and stops the run when it grows over the limit.
-type output struct {
-	bytes.Buffer
-	stop context.CancelFunc
-	over bool
-}
-
-// Write implements io.Writer.
-func (o *output) Write(p []byte) (int, error) {
-	if o.Len()+len(p) > api.MaxPayloadBytes {
-		o.over = true
-		o.stop()
-		return 0, io.ErrShortWrite
-	}
-	return o.Buffer.Write(p)
 }
