@@ -3,6 +3,7 @@ package functions
 import (
 	"bytes"
 	"fmt"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -20,7 +21,10 @@ type callLog struct {
 	kept []byte
 }
 
-func newCallLog(log *Log) *callLog { return &callLog{log: log} }
+// usualBytes is room for what a call that prints nothing itself leaves.
+const usualBytes = 320
+
+func newCallLog(log *Log) *callLog { return &callLog{log: log, kept: make([]byte, 0, usualBytes)} }
 
 // Write implements io.Writer; it never fails.
 func (c *callLog) Write(p []byte) (int, error) {
@@ -34,6 +38,11 @@ func (c *callLog) write(p []byte) {
 	c.keep(p)
 	for {
 		line, rest, ended := bytes.Cut(p, []byte("\n"))
+		if ended && len(c.line) == 0 {
+			c.log.Add(string(line[:min(maxLine, len(line))]))
+			p = rest
+			continue
+		}
 		if room := maxLine - len(c.line); room > 0 {
 			c.line = append(c.line, line[:min(room, len(line))]...)
 		}
@@ -52,14 +61,14 @@ func (c *callLog) keep(p []byte) {
 	}
 }
 
-// print writes a line of the platform, after ending a line the code has left open.
-func (c *callLog) print(format string, args ...any) {
+// print writes lines of the platform, after ending a line the code has left open.
+func (c *callLog) print(lines []byte) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if len(c.line) > 0 {
 		c.write([]byte("\n"))
 	}
-	c.write(fmt.Appendf(nil, format+"\n", args...))
+	c.write(lines)
 }
 
 // tail returns the last 4 KB.
@@ -69,30 +78,41 @@ func (c *callLog) tail() string {
 	return strings.ToValidUTF8(string(c.kept[max(0, len(c.kept)-tailBytes):]), "\uFFFD")
 }
 
+// The lines are put together by hand: a call may take less time than fmt for them.
+
 func (c *callLog) start(requestID string, version int) {
-	c.print("START RequestId: %s Version: %d", requestID, version)
+	var room [96]byte
+	b := append(append(room[:0], "START RequestId: "...), requestID...)
+	b = strconv.AppendInt(append(b, " Version: "...), int64(version), 10)
+	c.print(append(b, '\n'))
 }
 
 func (c *callLog) failed(requestID string, err error) {
-	c.print("END RequestId: %s Error: %s", requestID, err)
+	c.print(fmt.Appendf(nil, "END RequestId: %s Error: %s\n", requestID, err))
 }
 
-// report writes the two last lines, in the order of CloudWatch.
+// report writes the last lines, in the order of CloudWatch.
 func (c *callLog) report(r Record) {
-	var init string
-	if r.Init > 0 {
-		init = fmt.Sprintf("\tInit Duration: %s ms", milliseconds(r.Init))
-	}
+	var room [320]byte
+	b := room[:0]
 	if r.Status == Timeout {
-		c.print("%s Task timed out", r.RequestID)
+		b = append(append(b, r.RequestID...), " Task timed out\n"...)
 	}
-	c.print("END RequestId: %s", r.RequestID)
-	c.print("REPORT RequestId: %s\tDuration: %s ms\tBilled Duration: %d ms\tMemory Size: %d MB\tMax Memory Used: %d MB%s",
-		r.RequestID, milliseconds(r.Duration), r.BilledMs, r.MemoryMB, r.MaxMemoryMB, init)
+	b = append(append(append(b, "END RequestId: "...), r.RequestID...), '\n')
+	b = append(append(append(b, "REPORT RequestId: "...), r.RequestID...), "\tDuration: "...)
+	b = append(appendMilliseconds(b, r.Duration), " ms\tBilled Duration: "...)
+	b = append(strconv.AppendInt(b, r.BilledMs, 10), " ms\tMemory Size: "...)
+	b = append(strconv.AppendInt(b, r.MemoryMB, 10), " MB\tMax Memory Used: "...)
+	b = append(strconv.AppendInt(b, r.MaxMemoryMB, 10), " MB"...)
+	if r.Init > 0 {
+		b = append(appendMilliseconds(append(b, "\tInit Duration: "...), r.Init), " ms"...)
+	}
+	c.print(append(b, '\n'))
 }
 
-// milliseconds writes d with two decimals, rounded half up.
-func milliseconds(d time.Duration) string {
-	hundredths := (d + 5*time.Microsecond) / (10 * time.Microsecond)
-	return fmt.Sprintf("%d.%02d", hundredths/100, hundredths%100)
+// appendMilliseconds writes d with two decimals, rounded half up.
+func appendMilliseconds(b []byte, d time.Duration) []byte {
+	hundredths := int64((d + 5*time.Microsecond) / (10 * time.Microsecond))
+	b = append(strconv.AppendInt(b, hundredths/100, 10), '.')
+	return append(b, byte('0'+hundredths/10%10), byte('0'+hundredths%10))
 }

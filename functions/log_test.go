@@ -66,7 +66,7 @@ func TestCallLog(t *testing.T) {
 	c := newCallLog(l)
 	fmt.Fprint(c, "a line in ")
 	fmt.Fprint(c, "two parts\nopen")
-	c.print("platform %d", 1)
+	c.print(fmt.Appendf(nil, "platform %d\n", 1))
 	fmt.Fprint(c, strings.Repeat("x", 40<<10)+"\n\xff\n")
 	all, err := io.ReadAll(l.Reader(0, false))
 	want := "a line in two parts\nopen\nplatform 1\n" + strings.Repeat("x", maxLine) + "\n\xff\n"
