@@ -41,7 +41,7 @@ func (i *Invoker) Invoke(ctx context.Context, functionID string, c Call) (api.An
 	}
 	free, err := i.enter(f, v)
 	if err != nil {
-		i.metrics.throttled(v)
+		v.series.throttles.Inc()
 		return api.Answer{}, err
 	}
 	defer free()
@@ -67,9 +67,9 @@ func (i *Invoker) enter(f *function, v *version) (func(), error) {
 		return nil, api.Errorf(api.Exhausted, "cannot call function %q: the cloud's %d calls at once are under way; try again",
 			v.Name, i.options.MaxConcurrency)
 	}
-	i.metrics.begin(v)
+	v.series.concurrent.Inc()
 	return func() {
-		i.metrics.end(v)
+		v.series.concurrent.Dec()
 		i.slots.give()
 		f.slots.give()
 	}, nil
@@ -84,7 +84,7 @@ func (i *Invoker) run(ctx context.Context, f *function, v *version, c Call) (api
 	if err != nil {
 		log.failed(c.RequestID, err)
 		if api.CodeOf(err) == api.Exhausted {
-			i.metrics.throttled(v)
+			v.series.throttles.Inc()
 		}
 		return api.Answer{}, err
 	}
@@ -96,7 +96,7 @@ func (i *Invoker) run(ctx context.Context, f *function, v *version, c Call) (api
 		i.options.Logger.Error("cannot store a receipt", "request", c.RequestID, "function", v.Name, "error", err)
 		return api.Answer{}, unreceipted(v, c, err)
 	}
-	i.metrics.observe(record)
+	v.series.observe(record)
 	return api.Answer{
 		Payload: outcome.Payload, ContentType: outcome.ContentType, FunctionError: functionError(outcome.Status),
 		Log: log.tail(), Receipt: receipt,

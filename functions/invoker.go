@@ -54,6 +54,7 @@ type function struct {
 type version struct {
 	Deployment
 	program Program
+	series  *series
 	calls   int  // guarded by Invoker.mu
 	retired bool // guarded by Invoker.mu
 }
@@ -108,7 +109,7 @@ func (i *Invoker) Deploy(ctx context.Context, d Deployment) error {
 	if err != nil {
 		return err
 	}
-	return i.swap(d.FunctionID, f, &version{Deployment: d, program: program})
+	return i.swap(d.FunctionID, f, &version{Deployment: d, program: program, series: i.metrics.series(d.Project, d.Name)})
 }
 
 func (d Deployment) withDefaults() Deployment {

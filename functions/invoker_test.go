@@ -417,6 +417,7 @@ nuage_function_concurrent_calls{function="f",project="p"} 0
 # HELP nuage_function_invocations_total Calls that ended, by how they ended.
 # TYPE nuage_function_invocations_total counter
 nuage_function_invocations_total{function="f",project="p",status="error"} 2
+nuage_function_invocations_total{function="f",project="p",status="ok"} 0
 `
 	if err := testutil.GatherAndCompare(r, strings.NewReader(want), "nuage_function_billed_seconds_total",
 		"nuage_function_cold_starts_total", "nuage_function_concurrent_calls", "nuage_function_invocations_total"); err != nil {

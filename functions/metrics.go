@@ -38,20 +38,40 @@ func newMetrics(r prometheus.Registerer) *metrics {
 	return m
 }
 
-func (m *metrics) begin(v *version) { m.concurrent.WithLabelValues(v.Project, v.Name).Inc() }
+// series are the metrics of one function, looked up once: a call may take less time than looking them up for it.
+type series struct {
+	of         *metrics
+	labels     []string // project, function
+	ok, billed prometheus.Counter
+	cold       prometheus.Counter
+	throttles  prometheus.Counter
+	concurrent prometheus.Gauge
+	duration   prometheus.Observer
+	init       prometheus.Observer
+}
 
-func (m *metrics) end(v *version) { m.concurrent.WithLabelValues(v.Project, v.Name).Dec() }
+// series finds or makes those of a function.
+func (m *metrics) series(project, function string) *series {
+	labels := []string{project, function}
+	return &series{
+		of: m, labels: labels, ok: m.invocations.WithLabelValues(project, function, string(OK)), billed: m.billed.WithLabelValues(labels...),
+		cold: m.cold.WithLabelValues(labels...), throttles: m.throttles.WithLabelValues(labels...), concurrent: m.concurrent.WithLabelValues(labels...),
+		duration: m.duration.WithLabelValues(labels...), init: m.init.WithLabelValues(labels...),
+	}
+}
 
-func (m *metrics) throttled(v *version) { m.throttles.WithLabelValues(v.Project, v.Name).Inc() }
-
-func (m *metrics) observe(r Record) {
-	m.invocations.WithLabelValues(r.Project, r.Function, string(r.Status)).Inc()
-	m.duration.WithLabelValues(r.Project, r.Function).Observe(r.Duration.Seconds())
-	m.billed.WithLabelValues(r.Project, r.Function).Add(float64(r.BilledMs) / 1000)
+func (s *series) observe(r Record) {
+	if r.Status == OK {
+		s.ok.Inc()
+	} else {
+		s.of.invocations.WithLabelValues(s.labels[0], s.labels[1], string(r.Status)).Inc()
+	}
+	s.duration.Observe(r.Duration.Seconds())
+	s.billed.Add(float64(r.BilledMs) / 1000)
 	if r.Init > 0 {
-		m.init.WithLabelValues(r.Project, r.Function).Observe(r.Init.Seconds())
+		s.init.Observe(r.Init.Seconds())
 	}
 	if r.Cold {
-		m.cold.WithLabelValues(r.Project, r.Function).Inc()
+		s.cold.Inc()
 	}
 }
