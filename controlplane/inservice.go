@@ -196,7 +196,7 @@ func (cp *ControlPlane) deployment(f *api.Function) (functions.Deployment, error
 	d := functions.Deployment{
 		FunctionID: f.ID, Project: f.Project, Name: f.Name, Version: f.Status.Version, Runtime: f.Spec.Runtime, Handler: f.Spec.Handler,
 		CodeDir: dir, Digest: f.Spec.Source, MemoryMB: f.Spec.MemoryMB, TimeoutMs: f.Spec.TimeoutMs, Env: map[string]string{},
-		Internet: f.Spec.Network == "internet", Concurrency: f.Spec.Concurrency,
+		Concurrency: f.Spec.Concurrency,
 	}
 	for k, v := range f.Spec.Env {
 		d.Env[k] = v
@@ -207,12 +207,8 @@ func (cp *ControlPlane) deployment(f *api.Function) (functions.Deployment, error
 // bindDatabases adds what a function needs to reach its databases.
 func (cp *ControlPlane) bindDatabases(f *api.Function, d *functions.Deployment) error {
 	return cp.Store.View(func(tx *storage.Tx) error {
-		if f.Spec.Network == "project" {
-			p, err := projectTable.GetBy(tx, "name", f.Project)
-			if err != nil {
-				return err
-			}
-			d.Network = networkID(p)
+		if err := cp.bindNetwork(tx, f, d); err != nil {
+			return err
 		}
 		for i, name := range f.Spec.Databases {
 			db, err := cp.databases().find(tx, f.Project, name)

@@ -216,7 +216,12 @@ func (cp *ControlPlane) ensureNetwork(ctx context.Context, w *world, n compute.N
 // mover is what gives a network another range; nil where its owner chose it.
 func (w *world) mover(cp *ControlPlane, n compute.Network) func() error {
 	if p, ok := w.projects[n.Project]; ok && n.ID == networkID(p) {
-		return func() error { return cp.moveNetwork(p) }
+		return func() error {
+			if err := cp.moveNetwork(p); err != nil {
+				return err
+			}
+			return cp.redeployFunctions(p.Name)
+		}
 	}
 	for _, of := range w.appNetworks {
 		if n.ID == appNetworkID(of.App) {

@@ -25,7 +25,8 @@ type Deployment struct {
 	TimeoutMs  int64             // api.DefaultTimeoutMs when 0
 	Env        map[string]string // the runtime's own variables win over these
 	Network    string            // id of an engine network, or "" for none
-	Internet   bool              // a way out although Network is ""
+	Reach      []string          // what may be reached in Network: "+10.0.0.0/8" or "-10.0.0.1"; the first that fits counts; nothing comes in
+	Internet   bool              // Reach lets out of Network: then what a Runtime has to close is closed first
 	Hosts      map[string]string // extra host names: name -> address
 	// Concurrency bounds the calls of this function at once; 0: only the Invoker's own bound.
 	Concurrency int

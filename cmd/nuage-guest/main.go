@@ -25,7 +25,7 @@ func run(args []string) int {
 	case "machine": // PID 1 of an instance
 		return guest.Main(version, args[1:])
 	case "sandbox": // PID 1 of a function's sandbox
-		return sandbox.Main(args[1:])
+		return sandbox.Main(args[1:], guest.Enclose)
 	case "copy": // of a volume, alone in a container
 		return disk.Main(args[1:], os.Stderr)
 	case "version":

@@ -246,7 +246,7 @@ func (c *cloud) runtimes() (map[string]functions.Runtime, error) {
 		return nil, err
 	}
 	c.onClose(w.Close)
-	s, err := sandbox.New(sandbox.Options{Engine: c.engine, Dir: c.socketDir(), Logger: c.conf.Log, Prepare: c.prepareImage})
+	s, err := sandbox.New(sandbox.Options{Engine: c.engine, Dir: c.socketDir(), Logger: c.conf.Log, Prepare: c.prepareImage, Closed: controlplane.LaptopAddresses})
 	if err != nil {
 		return nil, err
 	}

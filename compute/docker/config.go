@@ -115,7 +115,7 @@ func (e *Engine) hostConfig(w compute.Workload) *container.HostConfig {
 }
 
 // capabilities are what is added and dropped. A machine's guest has NET_ADMIN for its firewall and takes it, and
-// NET_RAW, from all that it starts; no other workload has either.
+// NET_RAW, from all that it starts; that of a sandbox in a network has it until its rules are loaded. No other workload has either.
 func capabilities(w compute.Workload) (add, drop strslice.StrSlice) {
 	switch {
 	case w.Caps != nil:
@@ -125,7 +125,7 @@ func capabilities(w compute.Workload) (add, drop strslice.StrSlice) {
 	case w.Guest == compute.GuestNone:
 		drop = strslice.StrSlice{"NET_RAW"}
 	}
-	if w.Guest == compute.GuestMachine {
+	if w.Guest == compute.GuestMachine || w.Guest == compute.GuestSandbox && w.Network != "" {
 		add = append(add, "NET_ADMIN")
 	}
 	return add, drop

@@ -185,8 +185,8 @@ func (e *Engine) Exec(ctx context.Context, id string, p compute.Process) (int, e
 	if err != nil {
 		return 0, failed(err, "run a command in %q", id)
 	}
-	if isMachine(c.Config.Labels) {
-		return 0, api.Errorf(api.Unsupported, "cannot run a command in %q through the engine: a machine's commands go through its guest", id)
+	if guest := c.Config.Labels[labelGuest]; guest != string(compute.GuestNone) {
+		return 0, api.Errorf(api.Unsupported, "cannot run a command in %q through the engine: it would have what the guest of a %s may do", id, guest)
 	}
 	if !c.State.Running {
 		return 0, api.Errorf(api.Conflict, "cannot run a command in %q: it does not run", id)

@@ -70,16 +70,18 @@ func TestCapabilitiesAskedFor(t *testing.T) {
 		guest     compute.GuestMode
 		caps      []string
 		add, drop []string
+		network   string
 	}{
-		{compute.GuestNone, nil, nil, []string{"NET_RAW"}},
-		{compute.GuestNone, []string{}, nil, []string{"ALL"}},
-		{compute.GuestNone, []string{"CHOWN"}, []string{"CHOWN"}, []string{"ALL"}},
-		{compute.GuestMachine, nil, []string{"NET_ADMIN"}, nil},
-		{compute.GuestMachine, []string{"CHOWN"}, []string{"CHOWN", "NET_ADMIN"}, []string{"ALL"}},
-		{compute.GuestSandbox, nil, nil, []string{"ALL"}},
-		{compute.GuestSandbox, []string{"KILL"}, []string{"KILL"}, []string{"ALL"}},
+		{compute.GuestNone, nil, nil, []string{"NET_RAW"}, ""},
+		{compute.GuestNone, []string{}, nil, []string{"ALL"}, ""},
+		{compute.GuestNone, []string{"CHOWN"}, []string{"CHOWN"}, []string{"ALL"}, ""},
+		{compute.GuestMachine, nil, []string{"NET_ADMIN"}, nil, ""},
+		{compute.GuestMachine, []string{"CHOWN"}, []string{"CHOWN", "NET_ADMIN"}, []string{"ALL"}, ""},
+		{compute.GuestSandbox, nil, nil, []string{"ALL"}, ""},
+		{compute.GuestSandbox, []string{"KILL"}, []string{"KILL"}, []string{"ALL"}, ""},
+		{compute.GuestSandbox, []string{"KILL"}, []string{"KILL", "NET_ADMIN"}, []string{"ALL"}, "net-1"},
 	} {
-		add, drop := capabilities(compute.Workload{Guest: c.guest, Caps: c.caps})
+		add, drop := capabilities(compute.Workload{Guest: c.guest, Caps: c.caps, Network: c.network})
 		same := func(a, b []string) bool { return len(a) == 0 && len(b) == 0 || cmp.Equal(a, b) }
 		if !same(c.add, add) || !same(c.drop, drop) {
 			t.Errorf("%+v: add %v, drop %v", c, add, drop)

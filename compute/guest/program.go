@@ -110,6 +110,15 @@ func dropNow() error {
 	if err := unix.Capget(&header, &sets[0]); err != nil {
 		return fmt.Errorf("cannot read capabilities: %w", err)
 	}
+	withhold(&sets)
+	if err := unix.Capset(&header, &sets[0]); err != nil {
+		return fmt.Errorf("cannot drop capabilities: %w", err)
+	}
+	return nil
+}
+
+// withhold takes the withheld capabilities out of the three sets.
+func withhold(sets *[2]unix.CapUserData) {
 	for _, c := range withheld {
 		keep := ^(uint32(1) << (c % 32))
 		s := &sets[c/32]
@@ -117,10 +126,6 @@ func dropNow() error {
 		s.Effective &= keep
 		s.Inheritable &= keep
 	}
-	if err := unix.Capset(&header, &sets[0]); err != nil {
-		return fmt.Errorf("cannot drop capabilities: %w", err)
-	}
-	return nil
 }
 
 // become replaces this process by the program.

@@ -20,11 +20,12 @@ import (
 
 // box is one sandbox: a container, and the connection to the guest in it.
 type box struct {
-	id   string
-	uid  int
-	dir  string
-	conn net.Conn
-	in   *bufio.Reader
+	id     string
+	uid    int
+	dir    string
+	closed string // to a sandbox with a way out, when this one was made
+	conn   net.Conn
+	in     *bufio.Reader
 
 	program *program      // set when bound
 	place   *list.Element // in Runtime.idle, nil while it is not idle; Runtime.mu guards it
@@ -53,7 +54,7 @@ func (r *Runtime) makeBox(k poolKey, serial, uid int) (*box, error) {
 	}
 	ctx, cancel := context.WithTimeout(r.ctx, startLimit)
 	defer cancel()
-	b := &box{id: r.run + strconv.Itoa(serial), uid: uid}
+	b := &box{id: r.run + strconv.Itoa(serial), uid: uid, closed: r.closedTo(k)}
 	b.dir = filepath.Join(r.boxesDir(), b.id)
 	if err := r.startBox(ctx, b, k); err != nil {
 		r.removeBox(b)

@@ -144,6 +144,7 @@ func (l language) setup(b *box, k poolKey) map[string]string {
 		"NUAGE_SANDBOX_UID":    strconv.Itoa(b.uid),
 	}
 	if k.network != "" {
+		env["NUAGE_SANDBOX_REACH"] = k.rules(b.closed)
 		for name, value := range l.networked {
 			env["NUAGE_SANDBOX_ENV_"+name] = value
 		}

@@ -16,6 +16,8 @@ type poolKey struct {
 	runtime  string
 	memoryMB int64
 	network  string
+	reach    string // by commas
+	internet bool
 	hosts    string // name=address, sorted
 	project  string // of the network
 }
@@ -23,7 +25,7 @@ type poolKey struct {
 func keyOf(d functions.Deployment) poolKey {
 	k := poolKey{runtime: d.Runtime, memoryMB: d.MemoryMB, network: d.Network}
 	if d.Network != "" {
-		k.project = d.Project
+		k.project, k.reach, k.internet = d.Project, strings.Join(d.Reach, ","), d.Internet
 	}
 	lines := make([]string, 0, len(d.Hosts))
 	for name, address := range d.Hosts {
@@ -78,10 +80,14 @@ func (r *Runtime) pool(k poolKey) *pool {
 // acquire gets a sandbox for a call: one that has served the function before (warm), one that is ready, or one that is
 // made now. Exhausted: there is no room. Unavailable: none can be made, or ctx ended.
 func (r *Runtime) acquire(ctx context.Context, p *program) (*box, bool, error) {
+	closed := r.closedTo(p.pool.key)
 	r.mu.Lock()
 	if r.closed {
 		r.mu.Unlock()
 		return nil, false, stopping(p)
+	}
+	if closed != "" {
+		r.dropStale(p, closed)
 	}
 	if n := len(p.idle); n > 0 {
 		b := p.idle[n-1]

@@ -254,7 +254,7 @@ func TestNetwork(t *testing.T) {
 	e := newEngine(t)
 	r := newRuntime(t, e, nil)
 	d := deployment(t, "main.py", modes)
-	d.Network, d.Hosts = "net-fn", map[string]string{"db.internal": "10.213.99.1"}
+	d.Network, d.Hosts, d.Reach = "net-fn", map[string]string{"db.internal": "10.213.99.1"}, []string{"-10.213.99.3", "+10.213.99.0/24"}
 	n := compute.Network{ID: d.Network, Project: "p", Name: "default", CIDR: "10.213.99.0/24", Internal: true}
 	if err := e.EnsureNetwork(t.Context(), n); err != nil {
 		t.Fatal(err)

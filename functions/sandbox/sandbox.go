@@ -34,7 +34,9 @@ type Options struct {
 	Logger *slog.Logger
 	Images map[string]string // by runtime, where it is not the usual one
 	// Prepare makes an image that is not made before its first use; nil: all are there. It is called at each Check.
-	Prepare   func(ctx context.Context, image string) error
+	Prepare func(ctx context.Context, image string) error
+	// Closed are addresses and ranges that no sandbox with a way out may reach: those at which the laptop hears, as they are now; nil: none.
+	Closed    func() []string
 	Warm      int           // sandboxes kept ready for each runtime, memory size and network in use; 2 when 0, none when negative
 	Max       int           // sandboxes at once; 32 when 0
 	KeepAlive time.Duration // how long a sandbox waits for its function's next call; 10 minutes when 0
@@ -64,6 +66,7 @@ type Runtime struct {
 	cancel    context.CancelFunc
 	makers    chan struct{}
 	work      sync.WaitGroup // goroutines
+	closings  closings
 
 	mu     sync.Mutex
 	pools  map[poolKey]*pool
@@ -256,9 +259,6 @@ func (r *Runtime) accept(d functions.Deployment) (language, error) {
 	}
 	if d.Handler != "" && l.handlers != nil && !l.handlers.MatchString(d.Handler) {
 		return l, api.Errorf(api.Invalid, "cannot deploy function %q: handler %q does not name a module and a function, as %s", d.Name, d.Handler, l.handler)
-	}
-	if d.Internet && d.Network == "" {
-		return l, api.Errorf(api.Unsupported, "cannot deploy function %q: a way out needs a network of the engine", d.Name)
 	}
 	return l, nil
 }

@@ -25,23 +25,32 @@ type settings struct {
 	socket  string
 	api     string // address of the Runtime API
 	uid     int    // 0: as the guest itself, for tests without a container
+	reach   []string
 	command []string
 	env     []string // of the command
 }
 
+// Enclose closes this container's network but for what reach allows, in a way that nothing inside can undo.
+type Enclose func(reach []string) error
+
 // Main runs the sandbox until the control plane has gone, and returns the exit status. args follow the word sandbox.
-func Main(args []string) int {
-	if err := run(args, os.Environ()); err != nil {
+func Main(args []string, enclose Enclose) int {
+	if err := run(args, os.Environ(), enclose); err != nil {
 		fmt.Fprintln(os.Stderr, "nuage-guest:", err)
 		return 1
 	}
 	return 0
 }
 
-func run(args, environ []string) error {
+func run(args, environ []string, enclose Enclose) error {
 	s, err := parse(args, environ)
 	if err != nil {
 		return err
+	}
+	if s.reach != nil {
+		if err := enclose(s.reach); err != nil {
+			return err
+		}
 	}
 	if err := harden(); err != nil {
 		return err
@@ -77,6 +86,8 @@ func parse(args, environ []string) (settings, error) {
 			s.socket = value
 		case name == "NUAGE_SANDBOX_API":
 			s.api = value
+		case name == "NUAGE_SANDBOX_REACH":
+			s.reach = strings.Split(value, ",")
 		case name == "NUAGE_SANDBOX_UID":
 			uid, err := strconv.Atoi(value)
 			if err != nil || uid <= 0 {

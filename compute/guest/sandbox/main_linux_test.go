@@ -16,7 +16,7 @@ import (
 // The test's own program is the guest where it is asked to be.
 func TestMain(m *testing.M) {
 	if os.Getenv("NUAGE_SANDBOX_SOCKET") != "" {
-		os.Exit(Main(os.Args[1:]))
+		os.Exit(Main(os.Args[1:], nil))
 	}
 	os.Exit(m.Run())
 }
