@@ -87,8 +87,13 @@ func (e *CloudEvent) extend(name, value string) error {
 	return nil
 }
 
-// complete refuses an event that lacks what each has.
+// complete refuses an event that lacks what each has, or in which something is no text, as a header can hold it.
 func (e *CloudEvent) complete() error {
+	for _, value := range []string{e.ID, e.Source, e.Type, e.Subject, e.DataContentType, e.DataSchema} {
+		if !utf8.ValidString(value) {
+			return Errorf(Invalid, "cannot take a CloudEvent with the attribute %q: it is no UTF-8 text", value)
+		}
+	}
 	for name, value := range map[string]string{"id": e.ID, "source": e.Source, "type": e.Type} {
 		if value == "" {
 			return Errorf(Invalid, "cannot take a CloudEvent without %s: each has specversion, id, source and type", name)
@@ -210,6 +215,9 @@ func ReadCloudEvent(header map[string][]string, body []byte) (CloudEvent, error)
 		return e, e.UnmarshalJSON(body)
 	case strings.HasPrefix(media, "application/cloudevents"):
 		return e, Errorf(Invalid, "cannot take a CloudEvent as %s: %s is what there is; publish the events of a batch one by one", media, CloudEventType)
+	}
+	if !utf8.ValidString(kind) {
+		return e, Errorf(Invalid, "cannot take an event of the content type %q: it is no UTF-8 text", kind)
 	}
 	e.Data, e.DataContentType = body, kind
 	if h.Get("Ce-Specversion") == "" {
