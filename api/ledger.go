@@ -142,12 +142,14 @@ type Activity struct {
 	Detail   string    `json:"detail"`
 }
 
-// ActivityQuery filters activities. Zero fields do not filter.
+// ActivityQuery filters activities. Zero fields do not filter; Until is exclusive.
 type ActivityQuery struct {
 	Project, Resource string
+	Noun, Verb, Model string
 	Layer             Layer
 	Actor             ActorKind
-	Since             time.Time
+	By                string // name of the actor: a user, a token, a part of the platform
+	Since, Until      time.Time
 	Page
 }
 

@@ -138,6 +138,9 @@ func (a activities) List(ctx context.Context, q api.ActivityQuery) (api.List[api
 	if q.Actor != "" && q.Actor != api.Customer && q.Actor != api.Platform {
 		return out, api.Errorf(api.Invalid, "cannot filter by actor %q: there are customer and platform", q.Actor)
 	}
+	if q.Model != "" && !slices.Contains([]string{"iaas", "paas", "faas"}, q.Model) {
+		return out, api.Errorf(api.Invalid, "cannot filter by model %q: there are iaas, paas and faas", q.Model)
+	}
 	limit, err := pageLimit(q.Page)
 	if err != nil {
 		return out, err
@@ -177,7 +180,11 @@ func sequence(after string) (uint64, error) {
 }
 
 func matches(q api.ActivityQuery, a api.Activity) bool {
-	return (q.Project == "" || q.Project == a.Project) && (q.Resource == "" || q.Resource == a.Resource) &&
-		(q.Layer == "" || q.Layer == a.Layer) && (q.Actor == "" || q.Actor == a.Actor.Kind) &&
-		(q.Since.IsZero() || !a.Time.Before(q.Since.Truncate(time.Millisecond)))
+	for _, f := range [][2]string{{q.Project, a.Project}, {q.Resource, a.Resource}, {q.Noun, a.Noun}, {q.Verb, a.Verb}, {q.Model, a.Model},
+		{string(q.Layer), string(a.Layer)}, {string(q.Actor), string(a.Actor.Kind)}, {q.By, a.Actor.Name}} {
+		if f[0] != "" && f[0] != f[1] {
+			return false
+		}
+	}
+	return (q.Since.IsZero() || !a.Time.Before(q.Since.Truncate(time.Millisecond))) && (q.Until.IsZero() || a.Time.Before(q.Until))
 }

@@ -193,7 +193,26 @@ func (s *suite) activities(t *testing.T) {
 	if all := s.allActivities(t, api.ActivityQuery{Project: project, Since: time.Now().Add(time.Hour)}); len(all) != 0 {
 		t.Errorf("work in the future: %+v", all)
 	}
-	_, err := s.Cloud.Activities.List(s.Context, api.ActivityQuery{Page: api.Page{Limit: 1001}})
+	for what, c := range map[string]struct {
+		q    api.ActivityQuery
+		want int
+	}{
+		"keys":                {api.ActivityQuery{Noun: "key"}, 2},
+		"project":             {api.ActivityQuery{Noun: "project"}, 1},
+		"creations":           {api.ActivityQuery{Verb: "create", Model: "iaas"}, 2},
+		"paas":                {api.ActivityQuery{Model: "paas"}, 0},
+		"by nobody":           {api.ActivityQuery{By: "nobody"}, 0},
+		"until the beginning": {api.ActivityQuery{Until: began}, 0},
+		"until now":           {api.ActivityQuery{Until: time.Now().Add(time.Second)}, 3},
+	} {
+		c.q.Project = project
+		if all := s.allActivities(t, c.q); len(all) != c.want {
+			t.Errorf("%s: %+v, want %d", what, all, c.want)
+		}
+	}
+	_, err := s.Cloud.Activities.List(s.Context, api.ActivityQuery{Model: "saas"})
+	wants(t, "list with a bad model", err, api.Invalid)
+	_, err = s.Cloud.Activities.List(s.Context, api.ActivityQuery{Page: api.Page{Limit: 1001}})
 	wants(t, "list with a bad limit", err, api.Invalid)
 	_, err = s.Cloud.Activities.List(s.Context, api.ActivityQuery{Layer: "cheese"})
 	wants(t, "list with a bad layer", err, api.Invalid)

@@ -78,8 +78,13 @@ func (a activities) List(ctx context.Context, q api.ActivityQuery) (api.List[api
 	setIf(query, "project", q.Project)
 	setIf(query, "resource", q.Resource)
 	setIf(query, "layer", string(q.Layer))
+	setIf(query, "noun", q.Noun)
+	setIf(query, "verb", q.Verb)
+	setIf(query, "model", q.Model)
 	setIf(query, "actor", string(q.Actor))
+	setIf(query, "by", q.By)
 	setTime(query, "since", q.Since)
+	setTime(query, "until", q.Until)
 	return ask[api.List[api.Activity]](ctx, a.c, request{method: http.MethodGet, path: path("activities"), query: query})
 }
 

@@ -59,7 +59,7 @@ func TestClientCarriesValues(t *testing.T) {
 		"rotate":   func(c api.Cloud) (any, error) { return c.Databases.Rotate(ctx, "p", "db") },
 		"calls":    func(c api.Cloud) (any, error) { return c.Functions.Calls(ctx, "p", "f", 3) },
 		"activities": func(c api.Cloud) (any, error) {
-			return c.Activities.List(ctx, api.ActivityQuery{Project: "p", Layer: api.LayerData, Actor: api.Platform, Since: when})
+			return c.Activities.List(ctx, api.ActivityQuery{Project: "p", Noun: "app", Verb: "route", Model: "paas", Layer: api.LayerData, Actor: api.Platform, By: "edge", Since: when, Until: when})
 		},
 		"usage": func(c api.Cloud) (any, error) {
 			return c.Ledger.Usage(ctx, api.UsageQuery{Project: "p", Resource: "r", From: when, To: when, Page: api.Page{After: "9"}})

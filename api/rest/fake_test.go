@@ -391,10 +391,18 @@ func (fakeTokens) Create(_ context.Context, name string, spec api.TokenSpec) (ap
 func (fakeTokens) List(context.Context, api.Page) (l api.List[api.Token], err error) { return l, nil }
 func (fakeTokens) Revoke(context.Context, string) error                              { return nil }
 
+// stamp is a time in short, "" for none.
+func stamp(t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return t.UTC().Format(time.RFC3339)
+}
+
 type fakeActivities struct{}
 
 func (fakeActivities) List(_ context.Context, q api.ActivityQuery) (api.List[api.Activity], error) {
-	return api.List[api.Activity]{Items: []api.Activity{{Project: q.Project, Layer: q.Layer, Time: q.Since, Actor: api.Actor{Kind: q.Actor}}}}, nil
+	return api.List[api.Activity]{Items: []api.Activity{{Project: q.Project, Noun: q.Noun, Verb: q.Verb, Model: q.Model, Layer: q.Layer, Time: q.Since, Detail: stamp(q.Until), Actor: api.Actor{Kind: q.Actor, Name: q.By}}}}, nil
 }
 
 type fakeLedger struct{}

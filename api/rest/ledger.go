@@ -43,8 +43,13 @@ type activitiesInput struct {
 	Project  string    `query:"project" doc:"only this project"`
 	Resource string    `query:"resource" doc:"only the resource of this name"`
 	Layer    string    `query:"layer" doc:"only this layer" enum:"data,configuration,identities,client-devices,application,scaling,runtime,operating-system,network-controls,virtualization,physical"`
+	Noun     string    `query:"noun" doc:"only resources of this kind, as instance or app"`
+	Verb     string    `query:"verb" doc:"only this verb, as restart"`
+	Model    string    `query:"model" enum:"iaas,paas,faas" doc:"only work of this service model"`
 	Actor    string    `query:"actor" enum:"customer,platform" doc:"only this side's work"`
+	By       string    `query:"by" doc:"only by the actor of this name: a user, a token, a part of the platform"`
 	Since    time.Time `query:"since" doc:"from this time on"`
+	Until    time.Time `query:"until" doc:"before this time"`
 	Page
 }
 
@@ -80,7 +85,8 @@ func (f *face) changeClock(ctx context.Context, in *clockInput) (*body[api.Clock
 
 func (f *face) activities(ctx context.Context, in *activitiesInput) (*body[api.List[api.Activity]], error) {
 	return list(f.Cloud.Activities.List(ctx, api.ActivityQuery{
-		Project: in.Project, Resource: in.Resource, Layer: api.Layer(in.Layer), Actor: api.ActorKind(in.Actor), Since: in.Since, Page: in.page(),
+		Project: in.Project, Resource: in.Resource, Noun: in.Noun, Verb: in.Verb, Model: in.Model, Layer: api.Layer(in.Layer),
+		Actor: api.ActorKind(in.Actor), By: in.By, Since: in.Since, Until: in.Until, Page: in.page(),
 	}))
 }
 

@@ -135,8 +135,8 @@ func TestAccount(t *testing.T) {
 		{name: "prices", method: "GET", path: "/v1/prices?book=ibm", status: 200, want: `{"name":"ibm","version":"","date":"","currency":"","source":"","prices":null}`},
 		{name: "usage", method: "GET", path: "/v1/usage?project=p&resource=r&after=9", status: 200,
 			want: `{"items":[{"id":"","project":"p","service":"","resource":"r","resourceId":"","meter":"","quantity":0,"start":"0001-01-01T00:00:00Z","end":"0001-01-01T00:00:00Z"}],"next":"9"}`},
-		{name: "activities", method: "GET", path: "/v1/activities?project=p&layer=data&actor=platform&since=2026-01-02T03:04:05Z", status: 200,
-			want: `{"items":[{"id":"","time":"2026-01-02T03:04:05Z","actor":{"kind":"platform","name":""},"layer":"data","project":"p","noun":"","resource":"","model":"","verb":"","detail":""}],"next":""}`},
+		{name: "activities", method: "GET", path: "/v1/activities?project=p&layer=data&actor=platform&by=edge&noun=app&verb=route&model=paas&since=2026-01-02T03:04:05Z&until=2026-01-03T03:04:05Z", status: 200,
+			want: `{"items":[{"id":"","time":"2026-01-02T03:04:05Z","actor":{"kind":"platform","name":"edge"},"layer":"data","project":"p","noun":"app","resource":"","model":"paas","verb":"route","detail":"2026-01-03T03:04:05Z"}],"next":""}`},
 		{name: "backup", method: "GET", path: "/v1/backup", status: 200, want: strings.Repeat("state", 1000), wantHeaders: "Content-Type: application/octet-stream"},
 		{name: "shutdown", method: "POST", path: "/v1/shutdown", status: 202},
 	})

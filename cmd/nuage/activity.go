@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -38,30 +39,42 @@ func (c *cli) activityCmd() *cobra.Command {
 func (c *cli) activityListCmd() *cobra.Command {
 	var q api.ActivityQuery
 	var layer, actor string
-	var since span
+	var since, before span
 	var follow, everywhere bool
 	cmd := &cobra.Command{
 		Use: "list", Aliases: []string{"ls"}, Short: "List recorded work, oldest first",
 		Long: "List recorded work, oldest first: every change with its time, who made it (customer or platform), on which\n" +
-			"layer of the stack, of which resource.",
-		Example: lines("nuage activity list --resource vm", "nuage activity list --layer operating-system --since 30m", "nuage activity list -f"),
-		Args:    takes(0, 0),
+			"layer of the stack, of which resource. Filters add up: what is listed passes all of them.",
+		Example: lines("nuage activity list --resource app/shop", "nuage activity list --layer operating-system --since 30m",
+			"nuage activity list --kind instance --verb ssh", "nuage activity list --model paas --actor platform -f"),
+		Args: takes(0, 0),
 		RunE: c.inCloud(func(ctx context.Context, s session, _ []string) error {
 			q.Layer, q.Actor = api.Layer(layer), api.ActorKind(actor)
+			if noun, name, ok := strings.Cut(q.Resource, "/"); ok && (q.Noun == "" || q.Noun == noun) {
+				q.Noun, q.Resource = noun, name
+			}
 			if !everywhere {
 				q.Project = s.project
 			}
 			if since > 0 {
 				q.Since = c.now().Add(-time.Duration(since)).UTC()
 			}
+			if before > 0 {
+				q.Until = c.now().Add(-time.Duration(before)).UTC()
+			}
 			return c.listActivities(ctx, s.cloud.Activities, q, follow)
 		}),
 	}
 	f := cmd.Flags()
-	f.StringVar(&q.Resource, "resource", "", "only of the resource with this name; default: all")
+	f.StringVar(&q.Resource, "resource", "", "only of the resource with this name, also as app/shop; default: all")
+	f.StringVar(&q.Noun, "kind", "", "only of resources of this kind, as instance, app, backup or project; default: all")
+	f.StringVar(&q.Verb, "verb", "", "only this verb, as restart, ssh or build; default: all")
+	f.Var(optional(&q.Model, "iaas", "paas", "faas"), "model", "only of this service model: iaas, paas or faas; default: all")
 	f.Var(optional(&layer, layerNames()...), "layer", "only of this layer, as application or operating-system; default: all")
 	f.Var(optional(&actor, string(api.Customer), string(api.Platform)), "actor", "only by customer or platform; default: both")
+	f.StringVar(&q.By, "by", "", "only by the actor of this name, a user or a part of the platform as scaling; default: all")
 	f.Var(&since, "since", "only of the last, as 1h or 30d; default: all that is kept")
+	f.Var(&before, "before", "only what is longer ago than this, as 10m; default: up to now")
 	f.BoolVarP(&follow, "follow", "f", false, "go on and print what is recorded from now on; default: end")
 	f.BoolVarP(&everywhere, "all-projects", "A", false, "of all projects you may see; default: of the project")
 	return cmd
