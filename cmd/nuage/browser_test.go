@@ -28,7 +28,7 @@ type browser struct {
 
 // startBrowser starts chromium with scripts of pages switched off: what is tested works without. Where there is no
 // chromium the test is skipped, unless that is said to be a failure.
-func startBrowser(t *testing.T) *browser {
+func startBrowser(t *testing.T, flags ...string) *browser {
 	t.Helper()
 	path, err := exec.LookPath("chromium")
 	switch {
@@ -39,8 +39,9 @@ func startBrowser(t *testing.T) *browser {
 		t.Skip("*** SKIPPED: there is no chromium; run apt-get install chromium ***")
 	}
 	profile := filepath.Join(t.TempDir(), "profile")
-	cmd := exec.Command(path, "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run", "--hide-scrollbars", "--lang=en-US",
+	flags = append(flags, "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run", "--hide-scrollbars", "--lang=en-US",
 		"--accept-lang=en-US", "--remote-debugging-port=0", "--window-size=900,760", "--user-data-dir="+profile, "about:blank")
+	cmd := exec.Command(path, flags...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	errs, err := cmd.StderrPipe()
 	if err != nil {

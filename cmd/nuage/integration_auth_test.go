@@ -193,21 +193,7 @@ func testUnguarded(t *testing.T, c *liveCloud, site string) {
 // testSignUpInBrowser is the whole way in a real browser without scripts, in pictures.
 func testSignUpInBrowser(t *testing.T, site string) {
 	b := startBrowser(t)
-	b.open(site + "/")
-	b.waitFor("Sign in")
-	b.shoot("auth-1-sign-in")
-	b.click(`a[href*="/sign-up"]`)
-	b.waitFor("Create an account")
-	b.fill("#name", "Grace Hopper")
-	b.fill("#email", "grace@example.com")
-	b.fill("#password", "amazing grace 1906")
-	b.shoot("auth-2-sign-up")
-	b.click("main button")
-	b.waitFor("The protected page")
-	b.shoot("auth-3-protected")
-	if text := b.look("document.body.innerText"); !strings.Contains(text, "grace@example.com") {
-		t.Errorf("the protected page says %q", text)
-	}
+	b.signUp(site, "grace@example.com", "auth")
 	account := strings.Replace(site, "whoami.app.", "auth.", 1) + "/default/staff/account"
 	b.open(account)
 	b.waitFor("Your account")
@@ -217,4 +203,24 @@ func testSignUpInBrowser(t *testing.T, site string) {
 	b.open(fmt.Sprintf("%s?lang=fr", strings.Replace(account, "/account", "/reset", 1)))
 	b.waitFor("Choisir un nouveau mot de passe")
 	b.shoot("auth-5-reset-fr")
+}
+
+// signUp goes from the front page of an app to its protected page, over a new account, with a picture of each page.
+func (b *browser) signUp(site, email, pictures string) {
+	b.t.Helper()
+	b.open(site + "/")
+	b.waitFor("Sign in")
+	b.shoot(pictures + "-1-sign-in")
+	b.click(`a[href*="/sign-up"]`)
+	b.waitFor("Create an account")
+	b.fill("#name", "Grace Hopper")
+	b.fill("#email", email)
+	b.fill("#password", "amazing grace 1906")
+	b.shoot(pictures + "-2-sign-up")
+	b.click("main button")
+	b.waitFor("The protected page")
+	b.shoot(pictures + "-3-protected")
+	if text := b.look("document.body.innerText"); !strings.Contains(text, email) {
+		b.t.Errorf("the protected page says %q", text)
+	}
 }

@@ -48,6 +48,10 @@ func testEdgeTLS(t *testing.T, c *liveCloud) {
 		t.Errorf("plain HTTP leads to %s, %d", answer.Request.URL, answer.StatusCode)
 	}
 	testOpenSSL(t, c)
+	// Whom it trusts is OpenSSL's part of the test: here it is what it does with cookies and redirects.
+	t.Run("browser", func(t *testing.T) {
+		startBrowser(t, "--ignore-certificate-errors").signUp(site, "pinned@example.com", "tls")
+	})
 	made := c.do(t, "activity", "list", "--resource", "whoami", "--layer", "network-controls")
 	if !strings.Contains(made, "certificate") || !strings.Contains(made, "made for whoami.app.localhost, good until ") {
 		t.Errorf("the certificate is not recorded:\n%s", made)
