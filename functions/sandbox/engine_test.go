@@ -37,7 +37,7 @@ var guest = sync.OnceValues(func() ([]byte, error) {
 // cloud is a Docker engine for a cloud of the tests' own, made once; all of it is removed at the end.
 type cloud struct {
 	*docker.Engine
-	volume string
+	id, volume string
 }
 
 var shared = sync.OnceValues(func() (*cloud, error) {
@@ -46,7 +46,7 @@ var shared = sync.OnceValues(func() (*cloud, error) {
 		return nil, err
 	}
 	id := functions.NewRequestID()
-	c := &cloud{volume: "nuage-guest-fntest-" + id}
+	c := &cloud{id: id, volume: "nuage-guest-fntest-" + id}
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
 	c.Engine, err = docker.New(ctx, docker.Options{CloudID: id, Guest: binary, GuestVolume: c.volume})

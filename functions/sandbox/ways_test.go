@@ -6,11 +6,13 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"nuage/api"
+	"nuage/compute"
 	"nuage/functions"
 )
 
@@ -201,9 +203,17 @@ func TestNothingRunsBetweenCalls(t *testing.T) {
 // assertStopped looks at the processes of the sandboxes from outside, for half a second: all that belong to functions are stopped.
 func assertStopped(t *testing.T) {
 	t.Helper()
+	c, err := shared()
+	if err != nil {
+		t.Fatal(err)
+	}
+	ours, err := c.containers()
+	if err != nil {
+		t.Fatal(err)
+	}
 	seen := 0
 	for end := time.Now().Add(500 * time.Millisecond); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
-		states, err := functionProcesses()
+		states, err := functionProcesses(ours)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -219,8 +229,14 @@ func assertStopped(t *testing.T) {
 	}
 }
 
-// functionProcesses are the states, by id, of the host's processes that run as a sandbox's user and were given an event.
-func functionProcesses() (map[string]string, error) {
+// containers are the engine's ids of what runs: other clouds may run functions at the same time.
+func (c *cloud) containers() ([]string, error) {
+	text, err := exec.Command("docker", "ps", "--quiet", "--no-trunc", "--filter", "label="+compute.LabelCloud+"="+c.id).Output()
+	return strings.Fields(string(text)), err
+}
+
+// functionProcesses are the states, by id, of the host's processes in some containers that run as a sandbox's user and were given an event.
+func functionProcesses(containers []string) (map[string]string, error) {
 	states := map[string]string{}
 	files, err := filepath.Glob("/proc/[0-9]*/status")
 	for _, file := range files {
@@ -236,7 +252,7 @@ func functionProcesses() (map[string]string, error) {
 			name, value, _ := strings.Cut(line, ":")
 			fields[name] = strings.TrimSpace(value)
 		}
-		if strings.HasPrefix(fields["Uid"], "2100") && bound(file) {
+		if strings.HasPrefix(fields["Uid"], "2100") && bound(file) && within(file, containers) {
 			states[file] = fields["State"][:1]
 		}
 	}
@@ -247,6 +263,11 @@ func functionProcesses() (map[string]string, error) {
 func bound(status string) bool {
 	dir, err := os.Readlink(filepath.Join(filepath.Dir(status), "cwd"))
 	return err == nil && strings.HasSuffix(dir, "/t") || dir == "/var/task"
+}
+
+func within(status string, containers []string) bool {
+	b, err := os.ReadFile(filepath.Join(filepath.Dir(status), "cgroup"))
+	return err == nil && slices.ContainsFunc(containers, func(id string) bool { return strings.Contains(string(b), id) })
 }
 
 func TestPrograms(t *testing.T) {
