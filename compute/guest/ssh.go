@@ -7,6 +7,7 @@ import (
 	"errors"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/gliderlabs/ssh"
@@ -17,7 +18,10 @@ import (
 	"nuage/compute/guest/link"
 )
 
-const loginGrace = 30 * time.Second
+const (
+	loginGrace   = 30 * time.Second
+	maxStrangers = 100 // connections that have not authenticated yet: what they cost is taken from the machine's memory
+)
 
 // login is who may come in, and the key the machine shows.
 type login struct {
@@ -91,6 +95,8 @@ type sshServer struct {
 	login   login
 	server  *ssh.Server
 	hostKey string // public half of the key the server shows
+
+	strangers atomic.Int32
 }
 
 func newSSHServer(g *Guest) *sshServer { return &sshServer{guest: g} }
@@ -156,7 +162,7 @@ func (s *sshServer) newServer(hostKey gossh.Signer) *ssh.Server {
 		Handler:                       s.session,
 		SubsystemHandlers:             map[string]ssh.SubsystemHandler{"sftp": s.session},
 		PublicKeyHandler:              s.authenticate,
-		ConnCallback:                  graceful,
+		ConnCallback:                  s.graceful,
 		ServerConfigCallback:          s.config,
 		ReversePortForwardingCallback: mayListen,
 		ChannelHandlers: map[string]ssh.ChannelHandler{
@@ -189,13 +195,23 @@ func (s *sshServer) config(ctx ssh.Context) *gossh.ServerConfig {
 
 // Keys of values in a connection's context.
 type (
-	grace   struct{} // *time.Timer that cuts the connection
+	grace   struct{} // func() to call when the client is known
 	visitor struct{} // link.Event with User, Key, Fingerprint and From
 )
 
-// graceful gives a connection half a minute to authenticate.
-func graceful(ctx ssh.Context, conn net.Conn) net.Conn {
-	ctx.SetValue(grace{}, time.AfterFunc(loginGrace, func() { conn.Close() })) // the library moves deadlines
+// graceful gives a connection half a minute to authenticate, unless too many are about to: then it is closed.
+func (s *sshServer) graceful(ctx ssh.Context, conn net.Conn) net.Conn {
+	if s.strangers.Add(1) > maxStrangers {
+		s.strangers.Add(-1)
+		return nil
+	}
+	cut := time.AfterFunc(loginGrace, func() { conn.Close() }) // the library moves deadlines
+	known := sync.OnceFunc(func() {
+		cut.Stop()
+		s.strangers.Add(-1)
+	})
+	ctx.SetValue(grace{}, known)
+	context.AfterFunc(ctx, known)
 	return conn
 }
 
@@ -215,8 +231,8 @@ func (s *sshServer) authenticate(ctx ssh.Context, key ssh.PublicKey) bool {
 
 // opened runs when a connection has authenticated.
 func (s *sshServer) opened(ctx ssh.Context) {
-	if t, ok := ctx.Value(grace{}).(*time.Timer); ok {
-		t.Stop()
+	if known, ok := ctx.Value(grace{}).(func()); ok {
+		known()
 	}
 	s.tell(ctx, link.EventSSHOpen, "")
 	context.AfterFunc(ctx, func() { s.tell(ctx, link.EventSSHClose, "") })

@@ -100,3 +100,39 @@ func TestLoginGrace(t *testing.T) {
 		synctest.Wait()
 	})
 }
+
+// TestStrangers: of those who connect and say nothing only so many are held, and each that goes makes room.
+func TestStrangers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newGuest("test", nil, io.Discard, time.Now)
+		defer g.console.close()
+		server := g.ssh.newServer(newSigner(t))
+		greeted := func() (net.Conn, bool) {
+			inside, outside := net.Pipe()
+			go server.HandleConn(inside)
+			_, err := io.ReadFull(outside, make([]byte, len("SSH-2.0-nuage")))
+			return outside, err == nil
+		}
+		var held []net.Conn
+		for i := range maxStrangers {
+			conn, ok := greeted()
+			if !ok {
+				t.Fatalf("connection %d is refused", i)
+			}
+			held = append(held, conn)
+		}
+		if _, ok := greeted(); ok {
+			t.Errorf("%d connections are held of %d", len(held)+1, maxStrangers)
+		}
+		held[0].Close()
+		synctest.Wait()
+		conn, ok := greeted()
+		if !ok {
+			t.Error("one that has gone makes no room")
+		}
+		for _, c := range append(held, conn) {
+			c.Close()
+		}
+		synctest.Wait()
+	})
+}
