@@ -40,6 +40,7 @@ type Cloud struct {
 	Streams        Streams
 	Activities     Activities
 	Ledger         Ledger
+	Budgets        Budgets
 	Clock          Clock
 	Comparisons    Comparisons
 	System         System

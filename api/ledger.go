@@ -32,7 +32,7 @@ type UsageQuery struct {
 // BillQuery says which bill. Zero From and To mean the current period (calendar month UTC, billing time).
 type BillQuery struct {
 	Project  string // empty: all the actor may see
-	By       string // "", service, resource, model, project, day
+	By       string // "", service, resource, model, project, day, or tag:KEY
 	Book     string // "": nuage
 	From, To time.Time
 }
@@ -46,6 +46,22 @@ type Bill struct {
 	Total       string     `json:"total"`
 	Lines       []BillLine `json:"lines"`
 	Note        string     `json:"note,omitempty"`
+	Invoice     string     `json:"invoice,omitempty" doc:"id of the invoice: the period is closed and the bill does not change any more; absent: it is live"`
+}
+
+// Invoice is a closed period: its bill under the book nuage stays as it was, to the last digit. What is heard of later is an adjustment
+// in the period that is open then.
+type Invoice struct {
+	ID          string    `json:"id"`
+	Period      string    `json:"period" doc:"calendar month, as 2026-11"`
+	PeriodStart time.Time `json:"periodStart"`
+	PeriodEnd   time.Time `json:"periodEnd" doc:"exclusive"`
+	ClosedAt    time.Time `json:"closedAt" doc:"billing time"`
+	Currency    string    `json:"currency"`
+	Book        string    `json:"book"`
+	Version     string    `json:"version" doc:"of the price book"`
+	Total       string    `json:"total" doc:"of all that the asker may see"`
+	Adjustments int       `json:"adjustments" doc:"lines that adjust earlier invoices"`
 }
 
 // BillLine is one charge: quantity x unit price, rounded once, half to even, at 6 decimals.
@@ -62,6 +78,9 @@ type BillLine struct {
 	Cost       string `json:"cost" doc:"decimal USD, 6 decimals"`
 	Note       string `json:"note"`
 	Day        string `json:"day,omitempty" doc:"YYYY-MM-DD with by=day"`
+	Adjusts    string `json:"adjusts,omitempty" doc:"period of a closed invoice that the line adjusts, as 2026-10; quantity and cost are what it had too little, or too much when negative"`
+
+	Tags map[string]string `json:"tags,omitempty" doc:"of the resource while it was used; with by=tag:KEY that one"`
 }
 
 // PriceBook is a dated list of prices.
@@ -98,7 +117,7 @@ type Ledger interface {
 	// Usage answers what is open, then what has ended, then what calls used, each oldest first. A run that ends between two
 	// pages may come twice, with one id. Invalid: bad page.
 	Usage(ctx context.Context, q UsageQuery) (List[Usage], error)
-	// Bill. Invalid: an unknown By or Book, To before From.
+	// Bill. That of a closed month under the book nuage is its invoice; any other is rated anew. Invalid: an unknown By or Book, To before From.
 	Bill(ctx context.Context, q BillQuery) (Bill, error)
 	// Prices. NotFound: no such book; "" is nuage.
 	Prices(ctx context.Context, book string) (PriceBook, error)

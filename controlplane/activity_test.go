@@ -68,6 +68,11 @@ func TestEveryVerbIsRecordedOnce(t *testing.T) {
 			return one(c.SecurityGroups.Update(ctx, "default", "g", api.SecurityGroupSpec{Description: "x"}, 0))
 		}},
 		{"delete security-group g [network-controls]", func() error { return c.SecurityGroups.Delete(ctx, "default", "g", 0) }},
+		{"create budget b [configuration]", func() error { return one(c.Budgets.Create(ctx, "default", "b", api.BudgetSpec{Amount: "5"})) }},
+		{"update budget b [configuration]", func() error {
+			return one(c.Budgets.Update(ctx, "default", "b", api.BudgetSpec{Amount: "6"}, 0))
+		}},
+		{"delete budget b [configuration]", func() error { return c.Budgets.Delete(ctx, "default", "b", 0) }},
 		{"create instance i [configuration]", func() error { return one(c.Instances.Create(ctx, "default", "i", spec)) }},
 		{"stop instance i [configuration]", func() error { return one(c.Instances.Power(ctx, "default", "i", api.PowerStop)) }},
 		{"start instance i [configuration]", func() error { return one(c.Instances.Power(ctx, "default", "i", api.PowerStart)) }},

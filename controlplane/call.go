@@ -62,6 +62,9 @@ func (cp *ControlPlane) callQualified(ctx context.Context, f api.Function, quali
 
 // call runs a function. One that the invoker does not have yet, as right after a start, is deployed first.
 func (cp *ControlPlane) call(ctx context.Context, f api.Function, c functions.Call) (api.Answer, error) {
+	if err := cp.books.mayCall(&f); err != nil {
+		return api.Answer{}, err
+	}
 	if f.Status.Phase == api.Failed && c.Version == 0 {
 		return api.Answer{}, deployFailed(f)
 	}

@@ -80,6 +80,7 @@ type ControlPlane struct {
 	buildLogs    *buildLogs
 	inService    *inService
 	tally        *tally
+	books        *bookkeeper
 	readings     atomic.Uint64        // of the store in one picture
 	houseDue     time.Time            // of the loop alone: when housekeeping is due
 	drawn        time.Time            // of the loop alone: when chance last decided about spot instances
@@ -97,6 +98,7 @@ func New(ctx context.Context, o Options) (*ControlPlane, error) {
 	if err := cp.openClock(); err != nil {
 		return nil, err
 	}
+	cp.books = newBookkeeper(cp)
 	cp.samples = newSamples(cp)
 	cp.metrics = newMetrics(cp)
 	if err := o.Metrics.Register(cp.metrics); err != nil {
@@ -135,6 +137,7 @@ func (cp *ControlPlane) Run(ctx context.Context) error {
 	var beside sync.WaitGroup
 	beside.Go(func() { cp.samples.run(ctx) })
 	beside.Go(func() { cp.events.run(ctx) })
+	beside.Go(func() { cp.books.run(ctx) })
 	err := cp.loop.run(ctx)
 	cancel()
 	beside.Wait()
@@ -167,7 +170,7 @@ func (cp *ControlPlane) Cloud() api.Cloud {
 		Instances: instances{cp.instances()}, LoadBalancers: loadBalancers{cp.loadBalancers()},
 		InstanceGroups: instanceGroups{cp.instanceGroups()}, Apps: apps{cp.apps()}, Databases: databases{cp.databases()}, Backups: cp.backups(),
 		AuthPools: authPools{cp.authPools()}, PoolUsers: poolUsers{cp},
-		Functions: functionVerbs{cp.functions()}, Versions: functionVersions{cp}, Triggers: cp.triggers(), Queues: queues{cp.queues()}, Messages: messages{cp}, Topics: topics{cp.topics()}, Sources: sources{cp}, Streams: streams{cp},
+		Functions: functionVerbs{cp.functions()}, Versions: functionVersions{cp}, Triggers: cp.triggers(), Queues: queues{cp.queues()}, Messages: messages{cp}, Topics: topics{cp.topics()}, Budgets: budgets{cp.budgets()}, Sources: sources{cp}, Streams: streams{cp},
 		Activities: activities{cp}, Ledger: ledger{cp}, Clock: billingClock{cp}, Comparisons: comparisons{cp}, System: system{cp},
 	}
 }

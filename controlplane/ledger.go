@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"time"
 
 	"nuage/api"
 	"nuage/controlplane/billing"
@@ -94,7 +95,7 @@ func readPlace(s string) (p place, err error) {
 // walkUsage calls fn with all usage behind a place, and where it is.
 func (cp *ControlPlane) walkUsage(tx *storage.Tx, after place, fn func(place, api.Usage) error) error {
 	if after.section == "" || after.section == inRuns {
-		if err := cp.walkRuns(tx, after.key, fn); err != nil {
+		if err := walkRuns(tx, cp.billingNow(), after.key, fn); err != nil {
 			return err
 		}
 		after = place{section: inEnded}
@@ -117,8 +118,8 @@ func (cp *ControlPlane) walkUsage(tx *storage.Tx, after place, fn func(place, ap
 	return walkCalls(tx, after, fn)
 }
 
-func (cp *ControlPlane) walkRuns(tx *storage.Tx, after string, fn func(place, api.Usage) error) error {
-	now := cp.billingNow()
+// walkRuns calls fn with what the open runs have used until now.
+func walkRuns(tx *storage.Tx, now time.Time, after string, fn func(place, api.Usage) error) error {
 	return runTable.Each(tx, "", func(r run) error {
 		if r.Key <= after {
 			return nil
@@ -226,7 +227,7 @@ func (cp *ControlPlane) bill(q api.BillQuery) (api.Bill, error) {
 	}
 	collect := func(tx *storage.Tx) error { return cp.eachCounted(tx, book.CallRule(), rating.Add) }
 	if wholeHours(query.From, query.To) {
-		collect = func(tx *storage.Tx) error { return cp.eachSum(tx, book.CallRule(), rating.Add) }
+		collect = func(tx *storage.Tx) error { return cp.eachSum(tx, cp.billingNow(), book.CallRule(), rating.Add) }
 	}
 	if err := cp.Store.View(collect); err != nil {
 		return api.Bill{}, err

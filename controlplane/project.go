@@ -212,7 +212,7 @@ func (p projects) Delete(ctx context.Context, name string) error {
 		if err := dropAll(tx, keyTable, name); err != nil {
 			return err
 		}
-		if err := dropAll(tx, groupTable, name); err != nil {
+		if err := errors.Join(dropAll(tx, groupTable, name), dropAll(tx, budgetTable, name)); err != nil {
 			return err
 		}
 		if err := dropNetworks(tx, name); err != nil {
@@ -228,7 +228,7 @@ func (p projects) Delete(ctx context.Context, name string) error {
 	})
 }
 
-// emptyProject refuses a project that still has something that runs or holds data. Keys, groups and networks go with it.
+// emptyProject refuses a project that still has something that runs or holds data. Keys, groups, budgets and networks go with it.
 func emptyProject(tx *storage.Tx, name string) error {
 	for _, left := range []struct {
 		noun string

@@ -218,6 +218,9 @@ func (w *world) each(fn func(noun string, m api.Meta, s api.Status)) {
 	for _, t := range w.topics {
 		fn("topic", t.Meta, t.Status.Status)
 	}
+	for _, b := range w.budgets {
+		fn("budget", b.Meta, b.Status.Status)
+	}
 }
 
 // unhealthy is what is not as it should be. What was asked for a moment ago is on its way, not unhealthy.

@@ -181,6 +181,7 @@ var (
 	triggerTable  = nounTable[api.Trigger]("triggers", nil)
 	queueTable    = nounTable[api.Queue]("queues", nil)
 	topicTable    = nounTable[api.Topic]("topics", nil)
+	budgetTable   = nounTable[api.Budget]("budgets", nil)
 
 	machineTable    = storage.NewTable("machines", func(m *machine) string { return m.ID })
 	diskTable       = storage.NewTable("disks", func(d *disk) string { return d.ID })

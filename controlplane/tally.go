@@ -62,9 +62,9 @@ func wholeHours(from, to time.Time) bool {
 	return from.UnixMilli()%hourMs == 0 && to.UnixMilli()%hourMs == 0
 }
 
-// eachSum is eachUsage with the calls of a function in an hour as one, counted as a book counts them.
-func (cp *ControlPlane) eachSum(tx *storage.Tx, rule billing.CallRule, fn func(api.Usage) error) error {
-	err := cp.walkRuns(tx, "", func(_ place, u api.Usage) error { return fn(u) })
+// eachSum is eachUsage with the calls of a function in an hour as one, counted as a book counts them, and with what runs up to now.
+func (cp *ControlPlane) eachSum(tx *storage.Tx, now time.Time, rule billing.CallRule, fn func(api.Usage) error) error {
+	err := walkRuns(tx, now, "", func(_ place, u api.Usage) error { return fn(u) })
 	if err != nil {
 		return err
 	}

@@ -46,6 +46,7 @@ type world struct {
 	triggers    []api.Trigger
 	queues      []api.Queue
 	topics      []api.Topic
+	budgets     []api.Budget
 	tracks      map[string]track // by workload
 	runs        map[string]run
 	damaged     map[string]bool // ids of nouns of which something does not decode
@@ -114,6 +115,7 @@ func (cp *ControlPlane) read() (*world, error) {
 			func() error { return all(tx, triggerTable, &w.triggers) },
 			func() error { return all(tx, queueTable, &w.queues) },
 			func() error { return all(tx, topicTable, &w.topics) },
+			func() error { return all(tx, budgetTable, &w.budgets) },
 			func() error { return index(tx, trackTable, w.tracks, func(t track) string { return t.ID }) },
 			func() error { return index(tx, runTable, w.runs, func(r run) string { return r.Key }) },
 			func() error { return cp.readLogins(tx, w) },

@@ -71,6 +71,8 @@ func Run(t *testing.T, open func(*testing.T) Fixture) {
 	t.Run("AsyncCalls", s.asyncCalls)
 	t.Run("Topics", func(t *testing.T) { conform(t, s, topics()) })
 	t.Run("Publish", s.publish)
+	t.Run("Budgets", func(t *testing.T) { conform(t, s, budgets()) })
+	t.Run("Spending", s.spending)
 	t.Run("Power", s.power)
 	t.Run("Placement", s.placement)
 	t.Run("Attachments", s.attachments)

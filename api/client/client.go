@@ -53,6 +53,7 @@ func New(url, token string, opts ...Option) api.Cloud {
 		Queues:         resource[api.Queue, api.QueueSpec]{c, "queues"},
 		Messages:       messages{c},
 		Topics:         topics{resource[api.Topic, api.TopicSpec]{c, "topics"}},
+		Budgets:        resource[api.Budget, api.BudgetSpec]{c, "budgets"},
 		Sources:        sources{c},
 		Streams:        streams{c},
 		Activities:     activities{c},

@@ -52,6 +52,7 @@ func fakeCloud() api.Cloud {
 		PoolUsers:   fakePoolUsers{},
 		Functions:   fakeFunctions{},
 		Triggers:    newFake[api.Trigger, api.TriggerSpec](func(m api.Meta, s api.TriggerSpec) api.Trigger { return api.Trigger{Meta: m, Spec: s} }),
+		Budgets:     newFake[api.Budget, api.BudgetSpec](func(m api.Meta, s api.BudgetSpec) api.Budget { return api.Budget{Meta: m, Spec: s} }),
 		Sources:     fakeSources{},
 		Streams:     fakeStreams{},
 		Activities:  fakeActivities{},

@@ -64,6 +64,7 @@ func tags() []*huma.Tag {
 		{Name: "functions", Description: "Code billed per call: FaaS."},
 		{Name: "triggers", Description: "Events that call a function."},
 		{Name: "topics", Description: "What is published goes to all who have subscribed."},
+		{Name: "budgets", Description: "What a project may spend in a month, and who is told."},
 		{Name: "queues", Description: "Messages that wait until somebody has dealt with them."},
 		{Name: "sources", Description: "Uploaded folders."},
 		{Name: "bill", Description: "What was used and what it costs."},

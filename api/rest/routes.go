@@ -61,6 +61,7 @@ func (f *face) routes() []route {
 		f.messageRoutes(),
 		resourceRoutes(noun{"topics", "topic"}, c.Topics, api.TopicSpec{Description: "what happens to orders"}),
 		f.topicRoutes(),
+		resourceRoutes(noun{"budgets", "budget"}, c.Budgets, api.BudgetSpec{Amount: "5", Alerts: []int{80}}),
 		f.sourceRoutes(),
 		f.streamRoutes(),
 		f.watchRoutes(),

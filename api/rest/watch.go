@@ -50,7 +50,7 @@ func watchable(c api.Cloud) []watched {
 		watchedNoun("instance-groups", c.InstanceGroups), watchedNoun("keys", c.Keys), watchedNoun("security-groups", c.SecurityGroups),
 		watchedNoun("apps", c.Apps), watchedNoun("databases", c.Databases), watchedNoun("backups", c.Backups),
 		watchedNoun("auth-pools", c.AuthPools), watchedNoun("functions", c.Functions), watchedNoun("triggers", c.Triggers),
-		watchedNoun("queues", c.Queues), watchedNoun("topics", c.Topics),
+		watchedNoun("queues", c.Queues), watchedNoun("topics", c.Topics), watchedNoun("budgets", c.Budgets),
 	}
 }
 

@@ -82,8 +82,8 @@ func (c *cli) triggerCreateCmd() *cobra.Command {
 		Long: "Let events call a function. With --http requests to http://FUNCTION.fn.localhost call it. With --queue it gets the messages of\n" +
 			"a queue in batches, in the form of Amazon SQS: what it has dealt with is gone, what it names in batchItemFailures comes again.\n" +
 			"With --topic, --schedule and --events it gets CloudEvents 1.0, one by one, as asynchronous calls: what is published to a\n" +
-			"topic, ticks of a clock, or what happens to apps, databases, instances and functions of the project. These can go to a\n" +
-			"queue too.",
+			"topic, ticks of a clock, or what happens to apps, databases, instances, functions and budgets of the project. These can go\n" +
+			"to a queue too.",
 		Example: lines("nuage trigger create web --function hello --http",
 			"nuage trigger create work --function hello --queue orders --batch 100 --window 1s --concurrency 2",
 			`nuage trigger create mail --function mail --topic orders --filter '{"kind":["new",{"prefix":"re"}]}'`,

@@ -128,7 +128,7 @@ func bandsOf(t *rapid.T, b *Book, q Query, usage []api.Usage, into map[string]in
 		t.Fatal(err)
 	}
 	for _, c := range charges {
-		into[key(&part{line: &line{key: lineKey{c.shown.Project, c.shown.Resource, "", c.shown.Meter}}, order: c.order})] += c.quantity
+		into[key(&part{line: &line{key: lineKey{c.shown.Project, c.shown.Resource, "", c.shown.Meter, ""}}, order: c.order})] += c.quantity
 	}
 }
 

@@ -34,17 +34,24 @@ func (r *Rating) Bill() (api.Bill, error) {
 	if err != nil {
 		return api.Bill{}, err
 	}
+	return r.book.billOf(r.query, append(charges, r.adjustments(r.daily)...))
+}
+
+// billOf adds charges up as a query says.
+func (b *Book) billOf(q Query, charges []*charge) (api.Bill, error) {
 	groups, total := make(map[string]*charge), new(big.Int)
 	for _, c := range charges {
 		total.Add(total, c.cost)
-		key := c.key(r.query.By)
+		key := c.key(q.By)
 		if g := groups[key]; g == nil {
-			groups[key] = c
-		} else if err := g.merge(c); err != nil {
+			own := *c
+			own.only(q.By)
+			groups[key] = &own
+		} else if err := g.merge(c, q.By); err != nil {
 			return api.Bill{}, err
 		}
 	}
-	out := api.Bill{Currency: r.book.head.Currency, Book: r.book.Name(), PeriodStart: r.query.From.UTC(), PeriodEnd: r.query.To.UTC(),
+	out := api.Bill{Currency: b.head.Currency, Book: b.Name(), PeriodStart: q.From.UTC(), PeriodEnd: q.To.UTC(),
 		Total: format(total, costDecimals), Lines: make([]api.BillLine, 0, len(groups))}
 	for _, key := range slices.Sorted(maps.Keys(groups)) {
 		out.Lines = append(out.Lines, groups[key].line())
@@ -61,6 +68,7 @@ type charge struct {
 	quantity int64  // stored units, where all have one meter
 	cost     *big.Int
 	count    int
+	kept     bool // shown is all of it, from an invoice
 }
 
 // charges are the finest lines, ordered by project, service, resource, meter and price. This is where amounts are rounded.
@@ -91,7 +99,7 @@ func (r *Rating) charges() ([]*charge, error) {
 }
 
 func (k lineKey) text() string {
-	return strings.Join([]string{k.project, k.resource, k.resourceID, k.meter}, "\x00")
+	return strings.Join([]string{k.project, k.resource, k.resourceID, k.meter, k.tags}, "\x00")
 }
 
 // chargesOf is a part of a line as one charge, or one a day. It is rounded once: the days' costs are the differences of the
@@ -119,7 +127,7 @@ func (r *Rating) chargesOf(p *part) []*charge {
 func (p *part) charge(quantity int64, cost *big.Int, note string) *charge {
 	of, k := p.line.price, p.line.key
 	return &charge{price: of, each: p.band.each.String(), order: p.order, quantity: quantity, cost: cost, count: 1, shown: api.BillLine{
-		Project: k.project, Service: of.meter.Service, Model: of.meter.Model, Resource: k.resource, ResourceID: k.resourceID, Meter: of.meter.Name, Note: note}}
+		Project: k.project, Service: of.meter.Service, Model: of.meter.Model, Resource: k.resource, ResourceID: k.resourceID, Meter: of.meter.Name, Note: note, Tags: p.line.tags}}
 }
 
 // amount is the exact cost of a stored quantity.
@@ -149,6 +157,9 @@ func (p *part) note() string {
 // key is what charges of one group have in common; groups are shown in its order.
 func (c *charge) key(by string) string {
 	s := c.shown
+	if tag, ok := strings.CutPrefix(by, ByTag); ok {
+		return s.Tags[tag]
+	}
 	switch by {
 	case ByService:
 		return s.Service
@@ -161,24 +172,42 @@ func (c *charge) key(by string) string {
 	case ByDay:
 		return s.Day
 	}
-	return strings.Join([]string{s.Project, s.Service, s.Resource, s.ResourceID, s.Meter, fmt.Sprintf("%03d", c.order)}, "\x00")
+	return strings.Join([]string{s.Project, s.Service, s.Resource, s.ResourceID, s.Meter, tagsText(s.Tags), fmt.Sprintf("%03d", c.order), s.Adjusts}, "\x00")
+}
+
+// only leaves of a line's tags the one that a bill is grouped by.
+func (c *charge) only(by string) {
+	if tag, ok := strings.CutPrefix(by, ByTag); ok {
+		value, has := c.shown.Tags[tag]
+		c.shown.Tags = nil
+		if has {
+			c.shown.Tags = map[string]string{tag: value}
+		}
+	}
 }
 
 // merge takes another charge into the group: costs add up as they were rounded, quantities while the meter is one.
-func (c *charge) merge(o *charge) (err error) {
+func (c *charge) merge(o *charge, by string) (err error) {
+	if !strings.HasPrefix(by, ByTag) && !maps.Equal(c.shown.Tags, o.shown.Tags) {
+		c.shown.Tags = nil
+	}
 	for _, f := range []struct{ mine, other *string }{
 		{&c.shown.Project, &o.shown.Project}, {&c.shown.Service, &o.shown.Service}, {&c.shown.Model, &o.shown.Model},
 		{&c.shown.Resource, &o.shown.Resource}, {&c.shown.ResourceID, &o.shown.ResourceID},
-		{&c.shown.Meter, &o.shown.Meter}, {&c.shown.Day, &o.shown.Day}, {&c.each, &o.each},
+		{&c.shown.Meter, &o.shown.Meter}, {&c.shown.Day, &o.shown.Day}, {&c.shown.Adjusts, &o.shown.Adjusts}, {&c.each, &o.each},
 	} {
 		if *f.mine != *f.other {
 			*f.mine = ""
 		}
 	}
 	c.count += o.count
+	c.kept, c.shown.Quantity, c.shown.Unit, c.shown.UnitPrice = false, "", "", ""
 	c.cost = new(big.Int).Add(c.cost, o.cost)
+	if c.shown.Meter != "" && (c.price == nil || o.price == nil || c.price.divisor != o.price.divisor) { // of a book with another month
+		c.shown.Meter = ""
+	}
 	if c.shown.Meter != "" {
-		c.quantity, err = add(c.quantity, o.quantity)
+		c.quantity, err = sum(c.quantity, o.quantity)
 	}
 	return err
 }
@@ -186,6 +215,9 @@ func (c *charge) merge(o *charge) (err error) {
 // line is the charge as it is shown.
 func (c *charge) line() api.BillLine {
 	out := c.shown
+	if c.kept {
+		return out
+	}
 	out.Cost = format(c.cost, costDecimals)
 	if c.shown.Meter != "" {
 		out.Quantity = quotient(c.quantity, c.price.divisor).text(quantityDecimals)

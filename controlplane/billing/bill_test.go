@@ -246,7 +246,7 @@ func TestBillRefuses(t *testing.T) {
 		{"no run", func(_ *Query, u *api.Usage) { u.Run = "" },
 			`cannot rate usage "u-1" of "web": "instance-hours:small" is metered per run and it names none`},
 		{"by what", func(q *Query, _ *api.Usage) { q.By = "moon" },
-			`cannot group a bill by "moon": use one of service, resource, model, project, day`},
+			`cannot group a bill by "moon": use one of service, resource, model, project, day or tag:NAME`},
 		{"period backwards", func(q *Query, _ *api.Usage) { q.From, q.To = q.To, q.From },
 			`cannot make a bill from 2026-12-01T00:00:00Z to 2026-11-01T00:00:00Z: its end is before its start`},
 	} {

@@ -38,6 +38,7 @@ type bookFile struct {
 
 // Book is a price book: a price for every meter. It does not change and may be used by many at once.
 type Book struct {
+	text   []byte // as it was read
 	head   api.PriceBook
 	prices map[string]*price
 	calls  CallRule
@@ -102,6 +103,18 @@ func (l *Library) Book(name string) (*Book, error) {
 // Parse reads a book. Invalid: no JSON, an unknown or missing field, a price that is no plain decimal, a meter that
 // is unknown, priced twice or not at all, or a unit that is not the meter's.
 func Parse(data []byte) (*Book, error) {
+	b, err := parse(data, false)
+	if err != nil {
+		return nil, err
+	}
+	return b, b.complete()
+}
+
+// ParseOld reads a book as Parse does, of a time when there were other meters: prices may be missing, and what has none is not in
+// its bills. Invalid: as Parse.
+func ParseOld(data []byte) (*Book, error) { return parse(data, true) }
+
+func parse(data []byte, old bool) (*Book, error) {
 	var f bookFile
 	dec := json.NewDecoder(bytes.NewReader(data))
 	dec.DisallowUnknownFields()
@@ -114,15 +127,15 @@ func Parse(data []byte) (*Book, error) {
 	if err := f.check(); err != nil {
 		return nil, err
 	}
-	b := &Book{prices: make(map[string]*price), calls: f.Calls, head: api.PriceBook{Name: f.Name, Version: f.Version, Date: f.Date,
+	b := &Book{text: bytes.Clone(data), prices: make(map[string]*price), calls: f.Calls, head: api.PriceBook{Name: f.Name, Version: f.Version, Date: f.Date,
 		Currency: f.Currency, Source: f.Source}}
 	for _, p := range f.Prices {
+		if _, known := MeterOf(p.Meter); old && !known {
+			continue
+		}
 		if err := b.enter(p, f.HoursPerMonth); err != nil {
 			return nil, err
 		}
-	}
-	if err := b.complete(); err != nil {
-		return nil, err
 	}
 	for _, a := range f.Allowances {
 		if err := b.allow(a); err != nil {

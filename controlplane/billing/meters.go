@@ -177,10 +177,45 @@ func multiply(a, b int64) (int64, error) {
 	return int64(lo), nil
 }
 
+// sum adds two quantities that may be negative, as those of adjustments.
+func sum(a, b int64) (int64, error) {
+	if a < 0 != (b < 0) {
+		return a + b, nil
+	}
+	if a < 0 {
+		n, err := sum(-(a + 1), -(b + 1)) // as -2^63 has no opposite
+		if err != nil || n > math.MaxInt64-2 {
+			return 0, api.Errorf(api.Exhausted, "cannot add the quantities %d and %d: the sum is under -2^63", a, b)
+		}
+		return -n - 2, nil
+	}
+	return add(a, b)
+}
+
 // add adds two numbers that are not negative.
 func add(a, b int64) (int64, error) {
 	if a > math.MaxInt64-b {
 		return 0, api.Errorf(api.Exhausted, "cannot add the quantities %d and %d: the sum is over 2^63-1; ask for a shorter period", a, b)
 	}
 	return a + b, nil
+}
+
+// Ahead is usage as it will be at the end of a period of which a part has passed, at the pace until now: calls and requests grow with
+// the time, the rest is as it is given. Exhausted: over 2^63-1.
+func Ahead(u api.Usage, period, passed time.Duration) (api.Usage, error) {
+	m, ok := MeterOf(u.Meter)
+	if !ok || m.Spread || passed <= 0 || passed >= period {
+		return u, nil
+	}
+	hi, lo := bits.Mul64(uint64(u.Quantity), uint64(period.Milliseconds()))
+	by := uint64(passed.Milliseconds())
+	if hi >= by {
+		return u, api.Errorf(api.Exhausted, "cannot foresee %d of %q: over 2^63-1", u.Quantity, u.Meter)
+	}
+	ahead, _ := bits.Div64(hi, lo, by)
+	if ahead > math.MaxInt64 {
+		return u, api.Errorf(api.Exhausted, "cannot foresee %d of %q: over 2^63-1", u.Quantity, u.Meter)
+	}
+	u.Quantity = int64(ahead)
+	return u, nil
 }

@@ -17,7 +17,7 @@ const (
 	gbsDecimals      = 13 // enough for every GB-s: 1/1,024,000 ends after 13
 )
 
-// fraction is an exact amount that is not negative.
+// fraction is an exact amount. It is not negative but where it is a quantity to be shown.
 type fraction struct{ num, den *big.Int }
 
 // quotient is a/b.
@@ -49,6 +49,13 @@ func (f fraction) round(scale int) (*big.Int, bool) {
 
 // text is f with at most scale decimals and no zeros at the end, rounded half to even.
 func (f fraction) text(scale int) string {
+	if f.num.Sign() < 0 { // an adjustment
+		opposite := fraction{new(big.Int).Neg(f.num), f.den}.text(scale)
+		if opposite == "0" {
+			return opposite
+		}
+		return "-" + opposite
+	}
 	v, _ := f.round(scale)
 	return trim(format(v, scale))
 }

@@ -16,6 +16,7 @@ const (
 	ByModel    = "model"
 	ByProject  = "project"
 	ByDay      = "day"
+	ByTag      = "tag:" // and the tag's name
 )
 
 // Query says which bill. From and To are billing times, To is exclusive; both are cut to the millisecond.
@@ -41,8 +42,8 @@ func NewQuery(q api.BillQuery, now time.Time) (Query, error) {
 // Check. Invalid: an unknown By, or To before From.
 func (q Query) Check() error {
 	known := []string{ByNothing, ByService, ByResource, ByModel, ByProject, ByDay}
-	if !slices.Contains(known, q.By) {
-		return api.Errorf(api.Invalid, "cannot group a bill by %q: use one of %s", q.By, strings.Join(known[1:], ", "))
+	if tag, ok := strings.CutPrefix(q.By, ByTag); !slices.Contains(known, q.By) && (!ok || tag == "") {
+		return api.Errorf(api.Invalid, "cannot group a bill by %q: use one of %s or tag:NAME", q.By, strings.Join(known[1:], ", "))
 	}
 	if q.To.Before(q.From) {
 		return api.Errorf(api.Invalid, "cannot make a bill from %s to %s: its end is before its start",

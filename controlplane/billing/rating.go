@@ -3,6 +3,7 @@ package billing
 import (
 	"maps"
 	"math/bits"
+	"slices"
 	"time"
 
 	"nuage/api"
@@ -17,16 +18,18 @@ type Rating struct {
 	month    int64 // when the month of from began
 	daily    bool
 	lines    map[lineKey]*line
-	last     *line // records of one resource come in a row
+	last     *line     // records of one resource come in a row
+	late     []*charge // adjustments of closed invoices
 }
 
 // lineKey is what has a charge of its own.
-type lineKey struct{ project, resource, resourceID, meter string }
+type lineKey struct{ project, resource, resourceID, meter, tags string }
 
 // line is what was used of one meter by one resource, in stored units.
 type line struct {
 	key   lineKey
 	price *price
+	tags  map[string]string
 	// slices is what was used, top-ups included, by when its slice of time begins in Unix ms: the period is one slice, or has one a day
 	// where the bill is by day or the price depends on what was used before; then the days of the month before it have theirs.
 	slices map[int64]int64
@@ -55,7 +58,7 @@ func (r *Rating) Add(u api.Usage) error {
 		return nil
 	}
 	l, err := r.line(&u)
-	if err != nil {
+	if err != nil || l == nil {
 		return err
 	}
 	start, end := u.Start.UnixMilli(), u.End.UnixMilli()
@@ -70,9 +73,9 @@ func (r *Rating) Add(u api.Usage) error {
 	return r.spread(l, u.Quantity, start, end)
 }
 
-// line finds or makes the line of a record, which it checks.
+// line finds or makes the line of a record, which it checks; none where the book has no price.
 func (r *Rating) line(u *api.Usage) (*line, error) {
-	key := lineKey{u.Project, u.Resource, u.ResourceID, u.Meter}
+	key := lineKey{u.Project, u.Resource, u.ResourceID, u.Meter, tagsText(u.Tags)}
 	l := r.last
 	if l == nil || l.key != key {
 		l = r.lines[key]
@@ -82,7 +85,7 @@ func (r *Rating) line(u *api.Usage) (*line, error) {
 		if p == nil {
 			return nil, CheckUsage(*u)
 		}
-		l = &line{key: key, price: p, slices: make(map[int64]int64)}
+		l = &line{key: key, price: p, tags: u.Tags, slices: make(map[int64]int64)}
 		if p.minimumMs > 0 {
 			l.runs = make(map[string]run)
 		}
@@ -90,6 +93,17 @@ func (r *Rating) line(u *api.Usage) (*line, error) {
 	}
 	r.last = l
 	return l, l.price.meter.check(u)
+}
+
+// tagsText is tags as one text.
+func tagsText(tags map[string]string) (text string) {
+	if len(tags) == 0 {
+		return ""
+	}
+	for _, name := range slices.Sorted(maps.Keys(tags)) {
+		text += name + "\x01" + tags[name] + "\x02"
+	}
+	return text
 }
 
 // run notes a record of a run.

@@ -16,6 +16,7 @@ func lifecycle() map[string]string {
 		"database recreate": "database.restarted", "database delete": "database.deleted", "backup verify": "backup.done", "backup delete": "backup.deleted",
 		"instance create": "instance.created", "instance restart": "instance.restarted", "instance recreate": "instance.restarted",
 		"instance reclaim-notice": "instance.reclaiming", "instance delete": "instance.deleted",
+		"budget alert":    "budget.alert",
 		"function create": "function.deployed", "function deploy": "function.deployed", "function delete": "function.deleted",
 	}
 }
