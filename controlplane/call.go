@@ -15,7 +15,10 @@ import (
 )
 
 func (r functionVerbs) Invoke(ctx context.Context, project, name string, call api.Invocation) (api.Answer, error) {
-	f, err := r.Get(ctx, project, name)
+	if _, err := r.cp.authorize(ctx, project); err != nil {
+		return api.Answer{}, err
+	}
+	f, err := r.cp.callable.get(project+"/"+name, func() (api.Function, error) { return r.Get(ctx, project, name) })
 	if err != nil {
 		return api.Answer{}, err
 	}

@@ -4,6 +4,7 @@ package controlplane
 
 import (
 	"context"
+	"crypto/sha256"
 	"io"
 	"log/slog"
 	"maps"
@@ -86,6 +87,9 @@ type ControlPlane struct {
 	drawn        time.Time            // of the loop alone: when chance last decided about spot instances
 	unused       map[string]time.Time // of housekeeping alone: code that nothing refers to, and since when
 	undo         []func()
+
+	callable *recalled[string, api.Function]           // by project/name and by id
+	letIn    *recalled[[sha256.Size]byte, tokenRecord] // by hash of the secret
 }
 
 // New opens the control plane over its parts: the first project and token are made where the store is new, and
@@ -121,6 +125,8 @@ func New(ctx context.Context, o Options) (*ControlPlane, error) {
 		return nil, api.Errorf(api.Internal, "cannot register metrics: %w", err)
 	}
 	o.Edge.OnHeld(cp.loop.wake)
+	cp.callable = newRecalled[string, api.Function](functionTable.Name())
+	cp.letIn = newRecalled[[sha256.Size]byte, tokenRecord](tokenTable.Name(), projectTable.Name())
 	cp.undo = append(cp.undo, o.Store.OnCommit(cp.committed))
 	if err := cp.secureEdge(); err != nil {
 		return nil, err
@@ -177,6 +183,8 @@ func (cp *ControlPlane) Cloud() api.Cloud {
 
 // committed wakes the loop and all that wait, when a table changed; appends to logs change nothing that is planned.
 func (cp *ControlPlane) committed(c storage.Change) {
+	cp.callable.committed(c.Tables)
+	cp.letIn.committed(c.Tables)
 	cp.events.committed(c)
 	if unplanned(c.Tables) {
 		return

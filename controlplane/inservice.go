@@ -139,12 +139,14 @@ func (cp *ControlPlane) deployFunction(ctx context.Context, id string) (api.Func
 	return f, err
 }
 
-func (cp *ControlPlane) functionByID(id string) (f api.Function, err error) {
-	err = cp.Store.View(func(tx *storage.Tx) error {
-		f, err = functionTable.Get(tx, id)
-		return err
+func (cp *ControlPlane) functionByID(id string) (api.Function, error) {
+	return cp.callable.get(id, func() (f api.Function, err error) {
+		err = cp.Store.View(func(tx *storage.Tx) error {
+			f, err = functionTable.Get(tx, id)
+			return err
+		})
+		return f, err
 	})
-	return f, err
 }
 
 // deployEnded writes the outcome of a deploy into the status of the generation it was of.

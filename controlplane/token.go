@@ -70,9 +70,11 @@ func (cp *ControlPlane) addToken(tx *storage.Tx, actor api.Actor, name string, s
 }
 
 func hashSecret(secret string) string {
-	sum := sha256.Sum256([]byte(secret))
-	return hex.EncodeToString(sum[:])
+	return hashText(sha256.Sum256([]byte(secret)))
 }
+
+// hashText is a hash as it is stored.
+func hashText(sum [sha256.Size]byte) string { return hex.EncodeToString(sum[:]) }
 
 func (t tokens) List(ctx context.Context, page api.Page) (api.List[api.Token], error) {
 	out := api.List[api.Token]{Items: []api.Token{}}
@@ -118,34 +120,36 @@ func (t tokens) Revoke(ctx context.Context, name string) error {
 }
 
 func (t tokens) Authenticate(_ context.Context, secret string) (api.Actor, error) {
-	denied := api.Errorf(api.Unauthenticated, "cannot let you in: the token is unknown, revoked or expired")
-	var found tokenRecord
-	valid := false
-	err := t.cp.Store.View(func(tx *storage.Tx) (err error) {
-		if found, err = tokenTable.GetBy(tx, "hash", hashSecret(secret)); err != nil {
-			return ignoreGone(err)
-		}
-		valid = found.valid(tx, t.cp.Now())
-		return nil
+	sum := sha256.Sum256([]byte(secret))
+	found, err := t.cp.letIn.get(sum, func() (found tokenRecord, err error) {
+		err = t.cp.Store.View(func(tx *storage.Tx) error {
+			found, err = stands(tx, hashText(sum))
+			return err
+		})
+		return found, err
 	})
 	switch {
+	case errors.Is(err, api.NotFound), err == nil && found.expired(t.cp.Now()):
+		return api.Actor{}, api.Errorf(api.Unauthenticated, "cannot let you in: the token is unknown, revoked or expired")
 	case err != nil:
 		return api.Actor{}, err
-	case !valid:
-		return api.Actor{}, denied
 	}
 	return api.Actor{Kind: api.Customer, Name: orElse(found.Spec.User, found.Name), Project: found.Spec.Project, Token: found.Name}, nil
 }
 
-// valid tells that a token has not expired, and that its project is the one it was made for: not gone, nor another one
-// of the same name.
-func (r tokenRecord) valid(tx *storage.Tx, now time.Time) bool {
-	if r.Spec.ExpiresAt != nil && !r.Spec.ExpiresAt.After(now) {
-		return false
+// stands finds the token with a hash. NotFound: there is none, or its project is not the one it was made for: gone, or another one of
+// the same name.
+func stands(tx *storage.Tx, hash string) (tokenRecord, error) {
+	found, err := tokenTable.GetBy(tx, "hash", hash)
+	if err != nil || found.Spec.Project == "" {
+		return found, err
 	}
-	if r.Spec.Project == "" {
-		return true
+	if p, err := projectTable.GetBy(tx, "name", found.Spec.Project); err != nil || p.ID != found.ProjectID {
+		return found, api.Errorf(api.NotFound, "cannot find the project of token %q", found.Name)
 	}
-	p, err := projectTable.GetBy(tx, "name", r.Spec.Project)
-	return err == nil && p.ID == r.ProjectID
+	return found, nil
+}
+
+func (r tokenRecord) expired(now time.Time) bool {
+	return r.Spec.ExpiresAt != nil && !r.Spec.ExpiresAt.After(now)
 }

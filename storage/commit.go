@@ -216,8 +216,8 @@ func (q *queue) attempt(jobs []*job) (spoiler int) {
 		q.commits.Add(1)
 		q.committed.Add(uint64(len(jobs)))
 	}
-	answer(jobs, err)
 	q.store.hooks.run(change)
+	answer(jobs, err)
 	return -1
 }
 

@@ -155,8 +155,8 @@ func (c *Change) add(kind, name string) {
 	}
 }
 
-// OnCommit registers fn to be called after every commit that changed a table or a log, and returns the function that
-// takes it out again. fn runs in the committing goroutine, possibly in several at once: it must return at once and not
+// OnCommit registers fn to be called after every commit that changed a table or a log, before anybody is told that it is durable, and
+// returns the function that takes it out again. fn runs in the committing goroutine, possibly in several at once: it must return at once and not
 // call the store. A loop that wakes on nouns looks at Change.Tables; a follower of a log at Change.Logs.
 func (s *Store) OnCommit(fn func(Change)) (cancel func()) { return s.hooks.add(fn) }
 

@@ -15,11 +15,10 @@ import (
 )
 
 func (f *face) functionRoutes() []route {
-	path := "/v1/projects/{project}/functions/{name}/invocations"
 	return []route{
-		{post, path, anyToken, "functions", "invoke-function", "Call a function",
+		{post, invocationPath, anyToken, "functions", "invoke-function", "Call a function",
 			stream(f.invoke, bytesIn("application/octet-stream", "the event: any bytes of any type, 6 MiB at most, 256 KiB of an asynchronous call", false), invocation)},
-		{get, path, anyToken, "functions", "list-invocations", "List the receipts of the newest calls, newest first", handle(f.calls)},
+		{get, invocationPath, anyToken, "functions", "list-invocations", "List the receipts of the newest calls, newest first", handle(f.calls)},
 	}
 }
 
@@ -39,29 +38,50 @@ func (f *face) calls(ctx context.Context, in *callsInput) (*body[api.List[api.Re
 	return list(f.Cloud.Functions.Calls(ctx, in.Project, in.Name, in.Last))
 }
 
-// invoke calls a function. An error of the function is a 200 with the header Nuage-Function-Error.
 func (f *face) invoke(w http.ResponseWriter, r *http.Request, in *invokeInput) error {
-	recordOf(r.Context()).routine = true
+	return f.call(r.Context(), w, r, in)
+}
+
+// call calls a function. An error of the function is a 200 with the header Nuage-Function-Error.
+func (f *face) call(ctx context.Context, w http.ResponseWriter, r *http.Request, in *invokeInput) error {
+	recordOf(ctx).routine = true
+	payload, err := readEvent(w, r, in)
+	if err != nil {
+		return err
+	}
+	call := api.Invocation{Payload: payload, ContentType: r.Header.Get("Content-Type"), Type: api.InvocationType(in.Type), Qualifier: in.Qualifier}
+	if call.Type == "" {
+		call.Type = api.Sync
+	}
+	answer, err := f.Cloud.Functions.Invoke(ctx, in.Project, in.Name, call)
+	if err != nil {
+		return err
+	}
+	return writeAnswer(w, call.Type, in.LogType == "tail", answer)
+}
+
+// readEvent reads the body of a call.
+func readEvent(w http.ResponseWriter, r *http.Request, in *invokeInput) (payload []byte, err error) {
+	if r.ContentLength == 0 {
+		return nil, nil
+	}
 	deadlines(w, time.Now().Add(bodyTime))
 	most := int64(api.MaxPayloadBytes)
 	if in.Type == string(api.Async) {
 		most = api.MaxEventBytes
 	}
 	event := limitBody(w, r, most)
-	payload, err := io.ReadAll(event)
+	if size := r.ContentLength; size > 0 && size <= most {
+		payload = make([]byte, size)
+		_, err = io.ReadFull(event, payload)
+	} else {
+		payload, err = io.ReadAll(event)
+	}
 	if err != nil {
-		return event.explain(refuseBody(event, err))
+		return nil, event.explain(refuseBody(event, err))
 	}
 	deadlines(w, time.Time{})
-	call := api.Invocation{Payload: payload, ContentType: r.Header.Get("Content-Type"), Type: api.InvocationType(in.Type), Qualifier: in.Qualifier}
-	if call.Type == "" {
-		call.Type = api.Sync
-	}
-	answer, err := f.Cloud.Functions.Invoke(r.Context(), in.Project, in.Name, call)
-	if err != nil {
-		return err
-	}
-	return writeAnswer(w, call.Type, in.LogType == "tail", answer)
+	return payload, nil
 }
 
 // refuseBody words a body that broke off.

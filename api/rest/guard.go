@@ -84,17 +84,23 @@ func (f *face) require(perm permission) func(huma.Context, func(huma.Context)) {
 			next(ctx)
 			return
 		}
-		actor, err := f.authenticate(r)
-		if err == nil {
-			recordOf(r.Context()).actor = actor.Name
-			err = permit(actor, perm, mux.Vars(r)["project"])
-		}
+		actor, err := f.admit(r, perm, mux.Vars(r)["project"])
 		if err != nil {
 			f.fail(w, r, err)
 			return
 		}
 		next(huma.WithContext(ctx, api.WithActor(r.Context(), actor)))
 	}
+}
+
+// admit says who sent a request, if they may.
+func (f *face) admit(r *http.Request, perm permission, project string) (api.Actor, error) {
+	actor, err := f.authenticate(r)
+	if err != nil {
+		return actor, err
+	}
+	recordOf(r.Context()).actor = actor.Name
+	return actor, permit(actor, perm, project)
 }
 
 func (f *face) authenticate(r *http.Request) (api.Actor, error) {

@@ -85,6 +85,9 @@ func (f *face) observed(r *http.Request, rec *record, a *answer, took time.Durat
 	if r.Method == http.MethodGet || r.Method == http.MethodHead || rec.routine {
 		level = slog.LevelDebug
 	}
+	if !f.Logger.Enabled(r.Context(), level) {
+		return // what is to be logged is not put together in vain
+	}
 	f.Logger.Log(r.Context(), level, "request", "requestId", rec.id, "method", r.Method, "path", r.URL.Path, "route", rec.route,
 		"status", a.code(), "bytes", a.bytes, "duration", took, "actor", rec.actor)
 }
@@ -142,7 +145,7 @@ var goodID = regexp.MustCompile(`^[A-Za-z0-9._-]{1,64}$`)
 
 // acceptID keeps the id a caller brought, where it is harmless, so that a request can be followed through programs.
 func acceptID(brought string) string {
-	if goodID.MatchString(brought) {
+	if brought != "" && goodID.MatchString(brought) {
 		return brought
 	}
 	var b [8]byte

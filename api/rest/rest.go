@@ -52,7 +52,7 @@ func New(o Options) (http.Handler, error) {
 	if err := f.describe(); err != nil {
 		return nil, err
 	}
-	return f.observe(f.recover(f.guard(getForHead(f.router)))), nil
+	return f.observe(f.recover(f.guard(f.direct(getForHead(f.router))))), nil
 }
 
 // face is the handler's state; nothing of it changes after New.
