@@ -247,10 +247,10 @@ func (l *loop) converge(ctx context.Context) error {
 	}
 	now := *w                  // steps that began just now read w
 	now.trouble = l.troubles() // what is not asked for any more has none
+	l.cp.samples.sync(w)       // before somebody reads a status and asks for metrics
 	err = l.cp.settle(&now)
 	l.cp.guests.sync(ctx, w)
 	l.cp.health.sync(ctx, w)
-	l.cp.samples.sync(w)
 	if err != nil && !errors.Is(err, api.Unavailable) {
 		l.cp.log.Error("not all could be written down", "error", err) // a record that can't be written does not stop the rest
 		return nil
