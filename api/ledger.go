@@ -156,9 +156,11 @@ type Activity struct {
 	Project  string    `json:"project"`
 	Noun     string    `json:"noun" doc:"kind of the resource: instance, app, ..."`
 	Resource string    `json:"resource" doc:"name"`
-	Model    string    `json:"model" enum:"iaas,paas,faas,"`
-	Verb     string    `json:"verb"`
-	Detail   string    `json:"detail"`
+	// ResourceID tells a resource from an earlier one of its name; older records have none.
+	ResourceID string `json:"resourceId,omitempty"`
+	Model      string `json:"model" enum:"iaas,paas,faas,"`
+	Verb       string `json:"verb"`
+	Detail     string `json:"detail"`
 }
 
 // ActivityQuery filters activities. Zero fields do not filter; Until is exclusive.
@@ -180,16 +182,34 @@ type Activities interface {
 
 // Comparison lays recorded work beside the published responsibility matrix.
 type Comparison struct {
-	Subjects []Subject         `json:"subjects"`
-	Layers   []ComparisonLayer `json:"layers"`
-	Measures []Measure         `json:"measures"`
+	Project   string            `json:"project"`
+	At        time.Time         `json:"at"`
+	Subjects  []Subject         `json:"subjects"`
+	Layers    []ComparisonLayer `json:"layers"`
+	Measures  []Measure         `json:"measures"`
+	Costs     []SubjectCost     `json:"costs"`
+	BreakEven []BreakEven       `json:"breakEven"`
+}
+
+// SubjectCost is what a subject costs at the prices of the book nuage: PerHour x hours + PerRequest x requests.
+type SubjectCost struct {
+	Subject    string `json:"subject"`
+	PerHour    string `json:"perHour" doc:"decimal USD: what runs and is kept now, if nobody asks anything of it"`
+	PerRequest string `json:"perRequest,omitempty" doc:"decimal USD: the mean of its newest calls, free amounts aside; 0 where a request costs nothing more; absent where none was made"`
+}
+
+// BreakEven is where the costs of two subjects cross: with more requests an hour, Dearer costs more than Cheaper.
+type BreakEven struct {
+	Dearer          string `json:"dearer"`
+	Cheaper         string `json:"cheaper"`
+	RequestsPerHour int64  `json:"requestsPerHour"`
 }
 
 // Subject is one column.
 type Subject struct {
 	Name  string `json:"name"`
-	Noun  string `json:"noun"`
-	Model string `json:"model" enum:"iaas,paas,faas"`
+	Noun  string `json:"noun" doc:"instance, app or function; project: all that is in it"`
+	Model string `json:"model" enum:"iaas,paas,faas," doc:"empty: a project"`
 }
 
 // ComparisonLayer is one row.
@@ -202,10 +222,13 @@ type ComparisonLayer struct {
 type ComparisonCell struct {
 	Subject   string `json:"subject"`
 	Recorded  string `json:"recorded" enum:"customer,shared,platform,none"`
-	Published string `json:"published" enum:"customer,shared,platform"`
+	Published string `json:"published" enum:"customer,shared,platform," doc:"empty for a project, which is of no model"`
 	Customer  int    `json:"customer" doc:"activities of the customer"`
 	Platform  int    `json:"platform" doc:"activities of the platform"`
 	Example   string `json:"example" doc:"the newest activity"`
+	Differs   bool   `json:"differs" doc:"work is recorded that the published matrix does not expect, or a side of shared work has done nothing yet"`
+	Why       string `json:"why,omitempty" doc:"what makes it differ, in words"`
+	Odd       string `json:"odd,omitempty" doc:"the work that is not expected, verb by verb with its count"`
 }
 
 // Measure is one figure for all subjects. A subject without it is absent from Values.
@@ -213,6 +236,9 @@ type Measure struct {
 	Name   string            `json:"name"`
 	Unit   string            `json:"unit"`
 	Values map[string]string `json:"values"`
+	Kind   string            `json:"kind" enum:"counted,measured,billed" doc:"counted in the record, measured from outside, or from the bill"`
+	// Times says when each value was measured.
+	Times map[string]time.Time `json:"times,omitempty"`
 }
 
 // Measurement is a figure somebody measured of a subject from outside, as the time a killed app took to answer again.
@@ -226,7 +252,7 @@ type Measurement struct {
 
 // Comparisons compares subjects of a project.
 type Comparisons interface {
-	// Compare. names are instances, apps and functions; none: all of the project. NotFound: a name.
+	// Compare. names are instances, apps and functions, or project/NAME of this project; none: all of the project. NotFound: a name.
 	// Conflict: a name that is two nouns; say instance/NAME, app/NAME or function/NAME.
 	Compare(ctx context.Context, project string, names []string) (Comparison, error)
 	// Measure stores a figure; the newest of a subject and name counts. NotFound, Invalid.

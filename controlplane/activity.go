@@ -23,7 +23,7 @@ func (cp *ControlPlane) record(tx *storage.Tx, actor api.Actor, noun string, m *
 func (cp *ControlPlane) activity(actor api.Actor, noun string, m *api.Meta, verb, detail string) api.Activity {
 	return api.Activity{
 		ID: cp.NewID("act"), Time: cp.Now().UTC(), Actor: actor, Layer: layerOf(noun, verb, detail), Project: m.Project,
-		Noun: noun, Resource: m.Name, Model: modelOf(noun), Verb: verb, Detail: detail,
+		Noun: noun, Resource: m.Name, ResourceID: m.ID, Model: modelOf(noun), Verb: verb, Detail: detail,
 	}
 }
 

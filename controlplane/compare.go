@@ -2,11 +2,9 @@ package controlplane
 
 import (
 	"context"
-	"fmt"
 	"regexp"
 	"slices"
 	"strings"
-	"time"
 
 	"nuage/api"
 	"nuage/storage"
@@ -15,15 +13,26 @@ import (
 // comparisons implements api.Comparisons.
 type comparisons struct{ cp *ControlPlane }
 
-// subject is one column, with the nouns whose work counts as its own: an instance's key, groups, volumes and network, an app's database.
+// subject is one column, with the things whose work counts as its own: an instance's key, groups, volumes and network, an app's
+// database.
 type subject struct {
 	api.Subject
-	meta api.Meta
-	own  map[string]bool // noun/name
+	meta  api.Meta
+	own   map[string]string // noun/name: id
+	whole bool              // it is the project: everything is its own
+}
+
+func (s subject) add(noun string, m api.Meta) { s.own[noun+"/"+m.Name] = m.ID }
+
+// did tells whether a recorded piece of work was for the subject, and not for an earlier thing of the same name.
+func (s subject) did(a api.Activity) bool {
+	id, ok := s.own[a.Noun+"/"+a.Resource]
+	return s.whole || ok && (a.ResourceID == "" || a.ResourceID == id)
 }
 
 func (c comparisons) Compare(ctx context.Context, project string, names []string) (api.Comparison, error) {
-	out := api.Comparison{Subjects: []api.Subject{}, Layers: []api.ComparisonLayer{}, Measures: []api.Measure{}}
+	out := api.Comparison{Project: project, At: c.cp.Now().UTC(), Subjects: []api.Subject{}, Layers: []api.ComparisonLayer{},
+		Measures: []api.Measure{}, Costs: []api.SubjectCost{}, BreakEven: []api.BreakEven{}}
 	if _, err := c.cp.authorize(ctx, project); err != nil {
 		return out, err
 	}
@@ -52,7 +61,11 @@ func (c comparisons) Compare(ctx context.Context, project string, names []string
 		}
 		out.Layers = append(out.Layers, row)
 	}
-	out.Measures, err = c.measures(w, subjects, works, figures)
+	if out.Costs, err = c.costs(w, subjects); err != nil {
+		return out, err
+	}
+	out.BreakEven = crossings(out.Costs)
+	out.Measures, err = c.measures(w, subjects, works, figures, out.Costs)
 	return out, err
 }
 
@@ -81,64 +94,118 @@ func (c comparisons) recorded(project api.Project) (works []api.Activity, figure
 // subjects lists what can be compared in a project.
 func (w *world) subjects(project string) []subject {
 	var out []subject
-	add := func(noun, model string, m api.Meta, own ...string) {
-		s := subject{Subject: api.Subject{Name: m.Name, Noun: noun, Model: model}, meta: m, own: map[string]bool{noun + "/" + m.Name: true}}
-		for _, o := range own {
-			s.own[o] = true
+	for _, i := range w.instances {
+		if i.Project == project {
+			out = append(out, w.subjectInstance(i))
 		}
-		if m.Project == project {
+	}
+	for _, a := range w.apps {
+		if a.Project == project {
+			s := newSubject("app", "paas", a.Meta)
+			w.addDatabase(s, a.Spec.Database)
+			if p, ok := w.pools[project+"/"+a.Spec.Auth.Pool]; ok {
+				s.add("auth-pool", p.Meta)
+			}
 			out = append(out, s)
 		}
 	}
-	for _, i := range w.instances {
-		own := []string{"key/" + i.Spec.Key}
-		for _, g := range groupsOf(i) {
-			own = append(own, "security-group/"+g)
-		}
-		for _, v := range i.Spec.Volumes {
-			own = append(own, "volume/"+v.Volume)
-		}
-		if i.Spec.Network != "" && i.Spec.Network != defaultNetwork {
-			own = append(own, "network/"+i.Spec.Network)
-		}
-		add("instance", "iaas", i.Meta, own...)
-	}
-	for _, a := range w.apps {
-		add("app", "paas", a.Meta, "database/"+a.Spec.Database)
-	}
 	for _, f := range w.functions {
-		own := []string{}
-		for _, d := range f.Spec.Databases {
-			own = append(own, "database/"+d)
+		if f.Project == project {
+			out = append(out, w.subjectFunction(f))
 		}
-		for _, t := range w.triggers {
-			if t.Project == f.Project && t.Spec.Function == f.Name {
-				own = append(own, "trigger/"+t.Name)
-			}
-		}
-		add("function", "faas", f.Meta, own...)
 	}
 	return out
 }
 
-// choose finds the subjects named, all where none is.
+func newSubject(noun, model string, m api.Meta) subject {
+	s := subject{Subject: api.Subject{Name: m.Name, Noun: noun, Model: model}, meta: m, own: map[string]string{}}
+	s.add(noun, m)
+	return s
+}
+
+func (w *world) subjectInstance(i api.Instance) subject {
+	s := newSubject("instance", "iaas", i.Meta)
+	if k, ok := w.keys[i.Project+"/"+i.Spec.Key]; ok {
+		s.add("key", k.Meta)
+	}
+	for _, g := range groupsOf(i) {
+		s.add("security-group", w.groups[i.Project+"/"+g].Meta)
+	}
+	for _, v := range i.Spec.Volumes {
+		s.add("volume", w.volumes[i.Project+"/"+v.Volume].Meta)
+	}
+	if i.Spec.Network != "" && i.Spec.Network != defaultNetwork {
+		s.add("network", w.networks[i.Project+"/"+i.Spec.Network].Meta)
+	}
+	for _, b := range w.balancers {
+		if b.Project == i.Project && slices.ContainsFunc(b.Spec.Targets, func(t api.Target) bool { return t.Instance == i.Name }) {
+			s.add("load-balancer", b.Meta)
+		}
+	}
+	return s
+}
+
+func (w *world) subjectFunction(f api.Function) subject {
+	s := newSubject("function", "faas", f.Meta)
+	for _, d := range f.Spec.Databases {
+		w.addDatabase(s, d)
+	}
+	for _, t := range w.triggers {
+		if t.Project == f.Project && t.Spec.Function == f.Name {
+			s.add("trigger", t.Meta)
+		}
+	}
+	return s
+}
+
+// addDatabase adds a database and its backups.
+func (w *world) addDatabase(s subject, name string) {
+	for _, d := range w.databases {
+		if d.Project == s.meta.Project && d.Name == name {
+			s.add("database", d.Meta)
+		}
+	}
+	for _, b := range w.backups {
+		if b.Project == s.meta.Project && b.Spec.Database == name {
+			s.add("backup", b.Meta)
+		}
+	}
+}
+
+// choose finds the subjects named, all where none is. Those that share a name are told apart by their noun.
 func (w *world) choose(project string, names []string) ([]subject, error) {
 	known := w.subjects(project)
-	if len(names) == 0 {
-		return known, nil
+	out := known
+	if len(names) > 0 {
+		out = nil
 	}
-	var out []subject
 	for _, name := range names {
-		s, err := oneSubject(known, project, name)
+		s, err := w.oneSubject(known, project, name)
 		if err != nil {
 			return nil, err
 		}
-		out = append(out, s)
+		if !slices.ContainsFunc(out, func(o subject) bool { return o.meta.ID == s.meta.ID }) {
+			out = append(out, s)
+		}
+	}
+	count := map[string]int{}
+	for _, s := range out {
+		count[s.meta.Name]++
+	}
+	for i, s := range out {
+		if count[s.meta.Name] > 1 {
+			out[i].Name = s.Noun + "/" + s.meta.Name
+		}
 	}
 	return out, nil
 }
 
-func oneSubject(known []subject, project, name string) (subject, error) {
+func (w *world) oneSubject(known []subject, project, name string) (subject, error) {
+	if name == "project/"+project {
+		s := newSubject("project", "", w.projects[project].Meta)
+		s.whole = true
+		return s, nil
+	}
 	var found []subject
 	for _, s := range known {
 		if name == s.Name || name == s.Noun+"/"+s.Name {
@@ -154,151 +221,6 @@ func oneSubject(known []subject, project, name string) (subject, error) {
 	return subject{}, api.Errorf(api.Conflict, "cannot tell which %q is meant: say %s/%s or %s/%s", name, found[0].Noun, name, found[1].Noun, name)
 }
 
-// did tells whether a recorded piece of work was for the subject.
-func (s subject) did(a api.Activity) bool {
-	return s.own[a.Noun+"/"+a.Resource]
-}
-
-func (s subject) cell(layer api.Layer, works []api.Activity) api.ComparisonCell {
-	c := api.ComparisonCell{Subject: s.Name, Published: published(layer, s.Model), Recorded: "none"}
-	for _, a := range works {
-		if a.Layer != layer || !s.did(a) {
-			continue
-		}
-		if a.Actor.Kind == api.Customer {
-			c.Customer++
-		} else {
-			c.Platform++
-		}
-		c.Example = strings.TrimSpace(fmt.Sprintf("%s: %s %s %s %s", a.Actor.Kind, a.Verb, a.Noun, a.Resource, a.Detail))
-	}
-	switch {
-	case c.Customer > 0 && c.Platform > 0:
-		c.Recorded = "shared"
-	case c.Customer > 0:
-		c.Recorded = string(api.Customer)
-	case c.Platform > 0:
-		c.Recorded = string(api.Platform)
-	}
-	return c
-}
-
-// published is the responsibility matrix that the field publishes: Microsoft's "Shared responsibility in the cloud"
-// (January 2026) for the rows and columns it has, with NIST SP 800-145 for virtualization; the column faas and the rows
-// scaling and runtime are a synthesis of ours, as Microsoft lists functions under PaaS.
-func published(layer api.Layer, model string) string {
-	column := map[string]int{"iaas": 0, "paas": 1, "faas": 2}[model]
-	rows := map[api.Layer]string{
-		api.LayerData: "CCC", api.LayerConfiguration: "CCC", api.LayerIdentities: "CCC", api.LayerClientDevices: "CCC",
-		api.LayerApplication: "CSC", api.LayerScaling: "CSP", api.LayerRuntime: "CPP", api.LayerOperatingSystem: "CPP",
-		api.LayerNetworkControls: "CSP", api.LayerVirtualization: "PPP", api.LayerPhysical: "PPP",
-	}
-	switch rows[layer][column] {
-	case 'C':
-		return string(api.Customer)
-	case 'S':
-		return "shared"
-	}
-	return string(api.Platform)
-}
-
-// measures are the figures below the matrix: counted, computed from the bill, or measured from outside.
-func (c comparisons) measures(w *world, subjects []subject, works []api.Activity, stored []measured) ([]api.Measure, error) {
-	steps := api.Measure{Name: "steps by the customer", Unit: "count", Values: map[string]string{}}
-	platform := api.Measure{Name: "steps by the platform", Unit: "count", Values: map[string]string{}}
-	minutes := api.Measure{Name: "customer's first to last step", Unit: "s", Values: map[string]string{}}
-	for _, s := range subjects {
-		mine, theirs, span := s.effort(works)
-		steps.Values[s.Name], platform.Values[s.Name], minutes.Values[s.Name] = itoa(mine), itoa(theirs), decimalSeconds(span)
-	}
-	out := []api.Measure{steps, platform, minutes}
-	out = append(out, measurements(subjects, stored)...)
-	cost, err := c.cost(w, subjects)
-	return append(out, cost), err
-}
-
-// effort counts steps; span is from the customer's first step to the last.
-func (s subject) effort(works []api.Activity) (mine, theirs int, span time.Duration) {
-	var first, last time.Time
-	for _, a := range works {
-		switch {
-		case !s.did(a):
-		case a.Actor.Kind == api.Platform:
-			theirs++
-		default:
-			mine++
-			if first.IsZero() {
-				first = a.Time
-			}
-			last = a.Time
-		}
-	}
-	return mine, theirs, last.Sub(first)
-}
-
-func decimalSeconds(d time.Duration) string { return millis(d.Microseconds() / 1000) }
-
-// measurements groups what was measured from outside by name.
-func measurements(subjects []subject, stored []measured) []api.Measure {
-	var out []api.Measure
-	for _, m := range stored {
-		if !slices.ContainsFunc(subjects, func(s subject) bool { return s.Name == m.Subject }) {
-			continue
-		}
-		at := slices.IndexFunc(out, func(o api.Measure) bool { return o.Name == m.Name && o.Unit == m.Unit })
-		if at < 0 {
-			out = append(out, api.Measure{Name: m.Name, Unit: m.Unit, Values: map[string]string{}})
-			at = len(out) - 1
-		}
-		out[at].Values[m.Subject] = m.Value
-	}
-	slices.SortFunc(out, func(a, b api.Measure) int { return strings.Compare(a.Name, b.Name) })
-	return out
-}
-
-// cost is what each subject has cost in this period so far, its databases included; what had its name before is not.
-func (c comparisons) cost(w *world, subjects []subject) (api.Measure, error) {
-	out := api.Measure{Name: "cost so far", Unit: "USD", Values: map[string]string{}}
-	there := w.ids()
-	if len(subjects) == 0 {
-		return out, nil
-	}
-	bill, err := c.cp.bill(api.BillQuery{Project: subjects[0].meta.Project})
-	if err != nil {
-		return out, err
-	}
-	for _, s := range subjects {
-		var costs []string
-		for _, l := range bill.Lines {
-			if there[l.ResourceID] && s.own[strings.TrimSuffix(l.Service, "s")+"/"+l.Resource] {
-				costs = append(costs, l.Cost)
-			}
-		}
-		if out.Values[s.Name], err = addMoney(costs); err != nil {
-			return out, err
-		}
-	}
-	return out, nil
-}
-
-// ids are the ids of all that is on a bill and is still there.
-func (w *world) ids() map[string]bool {
-	ids := map[string]bool{}
-	for _, i := range w.instances {
-		ids[i.ID] = true
-	}
-	for _, a := range w.apps {
-		ids[a.ID] = true
-	}
-	for _, d := range w.databases {
-		ids[d.ID] = true
-	}
-	for _, f := range w.functions {
-		ids[f.ID] = true
-	}
-	return ids
-}
-
 var decimalNumber = regexp.MustCompile(`^[0-9]{1,12}(\.[0-9]{1,9})?$`)
 
 func (c comparisons) Measure(ctx context.Context, project string, m api.Measurement) error {
@@ -312,11 +234,11 @@ func (c comparisons) Measure(ctx context.Context, project string, m api.Measurem
 	if err != nil {
 		return err
 	}
-	s, err := oneSubject(w.subjects(project), project, m.Subject)
+	s, err := w.oneSubject(w.subjects(project), project, m.Subject)
 	if err != nil {
 		return err
 	}
-	m.Subject = s.Name
+	m.Subject = s.Noun + "/" + s.meta.Name
 	if m.At.IsZero() {
 		m.At = c.cp.Now().UTC()
 	}
@@ -324,4 +246,10 @@ func (c comparisons) Measure(ctx context.Context, project string, m api.Measurem
 	return c.cp.Store.Update(func(tx *storage.Tx) error {
 		return measureTable.Put(tx, measured{Project: project, Measurement: m})
 	})
+}
+
+// of tells that a figure is the subject's, and not one of an earlier thing of the same name. Older figures have no noun.
+func (m measured) of(s subject) bool {
+	name := strings.TrimPrefix(m.Subject, s.Noun+"/")
+	return name == s.meta.Name && !m.At.Before(s.meta.CreatedAt)
 }

@@ -87,7 +87,7 @@ func TestVerbs(t *testing.T) {
 		{name: "a call for later", method: "POST", path: p + "/functions/later/invocations", headers: []string{"Nuage-Invocation-Type: async"}, status: 202, wantHeaders: "Nuage-Request-Id: call-1"},
 		{name: "a source", method: "PUT", path: p + "/sources", body: "tar", headers: []string{"Content-Type: application/x-tar"}, status: 201, want: `{"id":"src-1","size":3}`},
 		{name: "logs", method: "GET", path: p + "/databases/db/logs?tail=5", status: 200, want: "db of databases, last 5", wantHeaders: "Content-Type: text/plain; charset=utf-8"},
-		{name: "compare", method: "GET", path: p + "/compare?name=a&name=app/b", status: 200, want: `{"subjects":[{"name":"a","noun":"","model":""},{"name":"app/b","noun":"","model":""}],"layers":null,"measures":null}`},
+		{name: "compare", method: "GET", path: p + "/compare?name=a&name=app/b", status: 200, want: `{"project":"","at":"0001-01-01T00:00:00Z","subjects":[{"name":"a","noun":"","model":""},{"name":"app/b","noun":"","model":""}],"layers":null,"measures":null,"costs":null,"breakEven":null}`},
 		{name: "measure", method: "POST", path: p + "/measurements", body: `{"subject":"a","name":"recovery","unit":"s","value":"1","at":"2026-01-02T03:04:05Z"}`, status: 204},
 	})
 }

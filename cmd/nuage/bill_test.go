@@ -64,10 +64,11 @@ func TestComparison(t *testing.T) {
 	w.compared.comparison = api.Comparison{
 		Subjects: []api.Subject{{Name: "vm", Noun: "instance", Model: "iaas"}, {Name: "shop", Noun: "app", Model: "paas"}},
 		Layers: []api.ComparisonLayer{
-			{Layer: api.LayerRuntime, Cells: []api.ComparisonCell{{Subject: "vm", Recorded: "customer", Published: "customer", Customer: 3}, {Subject: "shop", Recorded: "shared", Published: "platform", Customer: 1, Platform: 2}}},
+			{Layer: api.LayerRuntime, Cells: []api.ComparisonCell{{Subject: "vm", Recorded: "customer", Published: "customer", Customer: 3}, {Subject: "shop", Recorded: "shared", Published: "platform", Customer: 1, Platform: 2, Differs: true, Why: "the customer did some of it: app run"}}},
 			{Layer: api.LayerPhysical, Cells: []api.ComparisonCell{{Subject: "vm", Recorded: "none", Published: "platform"}, {Subject: "shop", Recorded: "none", Published: "platform"}}},
 		},
-		Measures: []api.Measure{{Name: "recovery after kill", Unit: "s", Values: map[string]string{"shop": "1.204"}}, {Name: "cost", Unit: "USD", Values: map[string]string{"vm": "0.1", "shop": "0"}}},
+		Measures:  []api.Measure{{Name: "recovery after kill", Unit: "s", Values: map[string]string{"shop": "1.204"}}, {Name: "cost", Unit: "USD", Values: map[string]string{"vm": "0.1", "shop": "0"}}},
+		BreakEven: []api.BreakEven{{Dearer: "vm", Cheaper: "shop", RequestsPerHour: 3571}},
 	}
 	w.check(t, `LAYER      vm (iaas)      shop (paas)
 runtime    customer 3/0   shared 1/2 *platform
@@ -76,9 +77,15 @@ physical   - (platform)   - (platform)
 customer, shared or platform did the work as recorded, with their activities as customer/platform;
 * the published matrix says otherwise; - nothing is recorded, only published
 
+LAYER     OF     WHY PRACTICE DIFFERS
+runtime   shop   the customer did some of it: app run
+
 MEASURE               UNIT   vm          shop
 recovery after kill   s      -           1.204
 cost                  USD    $0.100000   $0.000000
+
+DEARER   THAN   ABOVE REQUESTS AN HOUR
+vm       shop   3571
 `, "compare")
 	w.compared.comparison = api.Comparison{}
 	w.check(t, "nothing to compare: the project has no instance, app or function\n", "compare")

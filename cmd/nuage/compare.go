@@ -1,8 +1,11 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"strconv"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -36,34 +39,66 @@ customer, shared or platform did the work as recorded, with their activities as 
 
 `
 
-func (c *cli) printComparison(cmp api.Comparison) error {
-	if done, err := c.encode(cmp); done {
+func (c *cli) printComparison(comparison api.Comparison) error {
+	if done, err := c.encode(comparison); done {
 		return err
 	}
-	if len(cmp.Subjects) == 0 {
+	if len(comparison.Subjects) == 0 {
 		_, err := fmt.Fprintln(c.out, "nothing to compare: the project has no instance, app or function")
 		return err
 	}
-	if err := c.printTable(layerTable(cmp)); err != nil {
+	if err := c.printTable(layerTable(comparison)); err != nil {
 		return err
 	}
 	if _, err := fmt.Fprint(c.out, comparisonLegend); err != nil {
 		return err
 	}
-	if len(cmp.Measures) == 0 {
-		return nil
+	if heads, rows := differenceTable(comparison); len(rows) > 0 {
+		if err := c.printTable(heads, rows); err != nil {
+			return err
+		}
+		fmt.Fprintln(c.out)
 	}
-	return c.printTable(measureTable(cmp))
+	if len(comparison.Measures) > 0 {
+		if err := c.printTable(measureTable(comparison)); err != nil {
+			return err
+		}
+	}
+	return c.printBreakEven(comparison)
 }
 
-func layerTable(cmp api.Comparison) (heads []string, rows [][]string) {
-	heads = []string{"LAYER"}
-	for _, s := range cmp.Subjects {
-		heads = append(heads, fmt.Sprintf("%s (%s)", s.Name, s.Model))
+// differenceTable says of each marked cell why practice differs.
+func differenceTable(comparison api.Comparison) (heads []string, rows [][]string) {
+	for _, layer := range comparison.Layers {
+		for _, cell := range layer.Cells {
+			if cell.Differs {
+				rows = append(rows, []string{string(layer.Layer), cell.Subject, cell.Why})
+			}
+		}
 	}
-	for _, layer := range cmp.Layers {
+	return []string{"LAYER", "OF", "WHY PRACTICE DIFFERS"}, rows
+}
+
+func (c *cli) printBreakEven(comparison api.Comparison) error {
+	if len(comparison.BreakEven) == 0 {
+		return nil
+	}
+	var rows [][]string
+	for _, b := range comparison.BreakEven {
+		rows = append(rows, []string{b.Dearer, b.Cheaper, strconv.FormatInt(b.RequestsPerHour, 10)})
+	}
+	fmt.Fprintln(c.out)
+	return c.printTable([]string{"DEARER", "THAN", "ABOVE REQUESTS AN HOUR"}, rows)
+}
+
+func layerTable(comparison api.Comparison) (heads []string, rows [][]string) {
+	heads = []string{"LAYER"}
+	for _, s := range comparison.Subjects {
+		heads = append(heads, fmt.Sprintf("%s (%s)", s.Name, cmp.Or(s.Model, s.Noun)))
+	}
+	for _, layer := range comparison.Layers {
 		row := []string{string(layer.Layer)}
-		for _, s := range cmp.Subjects {
+		for _, s := range comparison.Subjects {
 			row = append(row, cellText(layer.Cells, s.Name))
 		}
 		rows = append(rows, row)
@@ -78,10 +113,10 @@ func cellText(cells []api.ComparisonCell, subject string) string {
 			continue
 		}
 		if cell.Recorded == "none" {
-			return "- (" + cell.Published + ")"
+			return strings.TrimSuffix("- ("+cell.Published+")", " ()")
 		}
 		text := fmt.Sprintf("%s %d/%d", cell.Recorded, cell.Customer, cell.Platform)
-		if cell.Recorded != cell.Published {
+		if cell.Differs {
 			text += " *" + cell.Published
 		}
 		return text
@@ -89,14 +124,14 @@ func cellText(cells []api.ComparisonCell, subject string) string {
 	return ""
 }
 
-func measureTable(cmp api.Comparison) (heads []string, rows [][]string) {
+func measureTable(comparison api.Comparison) (heads []string, rows [][]string) {
 	heads = []string{"MEASURE", "UNIT"}
-	for _, s := range cmp.Subjects {
+	for _, s := range comparison.Subjects {
 		heads = append(heads, s.Name)
 	}
-	for _, m := range cmp.Measures {
+	for _, m := range comparison.Measures {
 		row := []string{m.Name, m.Unit}
-		for _, s := range cmp.Subjects {
+		for _, s := range comparison.Subjects {
 			row = append(row, measureText(m, s.Name))
 		}
 		rows = append(rows, row)
