@@ -20,11 +20,12 @@ import (
 	"nuage/controlplane/billing"
 	"nuage/controlplane/identity"
 	"nuage/controlplane/ingress"
+	"nuage/controlplane/labs"
 	"nuage/functions"
 	"nuage/storage"
 )
 
-// Options are what a control plane stands on. All fields but those of spot instances are required.
+// Options are what a control plane stands on. All fields but labs and those of spot instances are required.
 type Options struct {
 	Store    *storage.Store
 	Sealer   *storage.Sealer
@@ -32,6 +33,7 @@ type Options struct {
 	Runtimes map[string]functions.Runtime
 	Edge     *ingress.Edge
 	Books    *billing.Library
+	Labs     *labs.Library
 	Logger   *slog.Logger
 	Metrics  prometheus.Registerer
 	Now      func() time.Time           // real time
@@ -71,6 +73,7 @@ type ControlPlane struct {
 	events       *eventHub
 	eventMetrics *eventMetrics
 	changes      *broadcast
+	labsDue      *broadcast // a run of a lab was changed by its owner
 	metrics      *metrics
 	networks     *set      // ids of networks that are there
 	used         *usage    // of volumes
@@ -98,7 +101,10 @@ func New(ctx context.Context, o Options) (*ControlPlane, error) {
 	if o.Random == nil {
 		o.Random = rand.Float64
 	}
-	cp := &ControlPlane{Options: o, log: o.Logger, started: o.Now(), changes: newBroadcast(), networks: newSet(), used: &usage{bytes: map[string]int64{}}, helpers: newSet(), shipDue: &dueTimes{at: map[string]time.Time{}}, scratches: make(scratches, scratchesAtOnce), buildLogs: newBuildLogs(), inService: newInService(), tally: newTally()}
+	if o.Labs == nil {
+		o.Labs = &labs.Library{}
+	}
+	cp := &ControlPlane{Options: o, log: o.Logger, started: o.Now(), changes: newBroadcast(), labsDue: newBroadcast(), networks: newSet(), used: &usage{bytes: map[string]int64{}}, helpers: newSet(), shipDue: &dueTimes{at: map[string]time.Time{}}, scratches: make(scratches, scratchesAtOnce), buildLogs: newBuildLogs(), inService: newInService(), tally: newTally()}
 	if err := cp.openClock(); err != nil {
 		return nil, err
 	}
@@ -144,6 +150,7 @@ func (cp *ControlPlane) Run(ctx context.Context) error {
 	beside.Go(func() { cp.samples.run(ctx) })
 	beside.Go(func() { cp.events.run(ctx) })
 	beside.Go(func() { cp.books.run(ctx) })
+	beside.Go(func() { cp.keepLabs(ctx) })
 	err := cp.loop.run(ctx)
 	cancel()
 	beside.Wait()
@@ -177,7 +184,7 @@ func (cp *ControlPlane) Cloud() api.Cloud {
 		InstanceGroups: instanceGroups{cp.instanceGroups()}, Apps: apps{cp.apps()}, Databases: databases{cp.databases()}, Backups: cp.backups(),
 		AuthPools: authPools{cp.authPools()}, PoolUsers: poolUsers{cp},
 		Functions: functionVerbs{cp.functions()}, Versions: functionVersions{cp}, Triggers: cp.triggers(), Queues: queues{cp.queues()}, Messages: messages{cp}, Topics: topics{cp.topics()}, Budgets: budgets{cp.budgets()}, Sources: sources{cp}, Streams: streams{cp},
-		Activities: activities{cp}, Ledger: ledger{cp}, Clock: billingClock{cp}, Comparisons: comparisons{cp}, System: system{cp},
+		Activities: activities{cp}, Ledger: ledger{cp}, Clock: billingClock{cp}, Comparisons: comparisons{cp}, Labs: labVerbs{cp}, System: system{cp},
 	}
 }
 

@@ -13,7 +13,7 @@ import (
 func (w *world) protect(damages []storage.Damage) {
 	for _, d := range damages {
 		switch d.Name {
-		case trackTable.Name(), cursorTable.Name(), replayTable.Name(), measureTable.Name(), settingTable.Name():
+		case trackTable.Name(), cursorTable.Name(), replayTable.Name(), measureTable.Name(), settingTable.Name(), labRunTable.Name():
 			continue // nothing is planned from these
 		case runTable.Name():
 			w.lostRuns[d.Key] = true

@@ -198,6 +198,7 @@ var (
 	runTable        = storage.NewTable("runs", func(r *run) string { return r.Key })
 	replayTable     = storage.NewTable("replays", func(r *replay) string { return r.Key })
 	measureTable    = storage.NewTable("measurements", func(m *measured) string { return m.key() })
+	labRunTable     = storage.NewTable("lab-runs", func(r *labRun) string { return r.Key })
 	settingTable    = storage.NewTable("settings", func(s *setting) string { return s.Key })
 
 	functionVersionTable = storage.NewTable("function-versions", func(v *functionVersion) string { return functionVersionKey(v.Function, v.Version) })

@@ -70,6 +70,7 @@ func tags() []*huma.Tag {
 		{Name: "bill", Description: "What was used and what it costs."},
 		{Name: "activities", Description: "Who did what."},
 		{Name: "compare", Description: "The service models side by side."},
+		{Name: "labs", Description: "Exercises that check themselves."},
 		{Name: "projects", Description: "Everything else lives in one."},
 		{Name: "users", Description: "The people who work in the cloud."},
 		{Name: "tokens", Description: "Who may use the API."},

@@ -67,6 +67,7 @@ func (f *face) routes() []route {
 		f.watchRoutes(),
 		f.ledgerRoutes(),
 		f.comparisonRoutes(),
+		f.labRoutes(),
 	)
 }
 

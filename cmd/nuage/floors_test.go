@@ -30,7 +30,7 @@ var floors = map[string][]string{
 	"functions":                  {"api"},
 	"functions/wasm":             {"api", "functions"},
 	"functions/sandbox":          {"api", "compute", "compute/guest/sandbox/wire", "functions"},
-	"controlplane":               {"api", "compute", "compute/guest/cloudconfig", "compute/guest/link", "compute/images", "controlplane/billing", "controlplane/events", "controlplane/identity", "controlplane/ingress", "functions", "storage"},
+	"controlplane":               {"api", "compute", "compute/guest/cloudconfig", "compute/guest/link", "compute/images", "controlplane/billing", "controlplane/events", "controlplane/identity", "controlplane/ingress", "controlplane/labs", "functions", "storage"},
 	"controlplane/billing":       {"api"},
 	"controlplane/events":        {"api"},
 	"controlplane/identity":      {"api"},

@@ -64,7 +64,7 @@ func addGroups(root *cobra.Command) {
 		&cobra.Group{ID: groupIaaS, Title: "instances (IaaS): machines you look after"},
 		&cobra.Group{ID: groupPaaS, Title: "apps and databases (PaaS): the platform looks after them"},
 		&cobra.Group{ID: groupFaaS, Title: "functions (FaaS): code that runs when called"},
-		&cobra.Group{ID: groupMoney, Title: "the bill and the comparison"},
+		&cobra.Group{ID: groupMoney, Title: "the bill, the comparison, the labs"},
 	)
 	root.SetHelpCommandGroupID(groupCloud)
 	root.SetCompletionCommandGroupID(groupCloud)
@@ -93,7 +93,7 @@ func (c *cli) addCommands(root *cobra.Command) {
 		c.loadBalancerCmd(), c.instanceGroupCmd())
 	add(groupPaaS, c.appCmd(), c.databaseCmd(), c.authCmd())
 	add(groupFaaS, c.functionCmd(), c.triggerCmd(), c.queueCmd(), c.topicCmd())
-	add(groupMoney, c.billCmd(), c.pricesCmd(), c.budgetCmd(), c.clockCmd(), c.compareCmd())
+	add(groupMoney, c.billCmd(), c.pricesCmd(), c.budgetCmd(), c.clockCmd(), c.compareCmd(), c.labCmd())
 }
 
 // mark makes every command note that its own code has begun, so that what fails before is known as wrong usage. An

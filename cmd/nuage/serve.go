@@ -29,6 +29,7 @@ import (
 	"nuage/controlplane"
 	"nuage/controlplane/billing"
 	"nuage/controlplane/ingress"
+	"nuage/controlplane/labs"
 	"nuage/functions"
 	"nuage/functions/sandbox"
 	"nuage/functions/wasm"
@@ -195,6 +196,10 @@ func (c *cloud) openPlane(ctx context.Context, shutdown func()) error {
 	if err != nil {
 		return err
 	}
+	library, err := c.library()
+	if err != nil {
+		return err
+	}
 	runtimes, err := c.runtimes()
 	if err != nil {
 		return err
@@ -202,7 +207,7 @@ func (c *cloud) openPlane(ctx context.Context, shutdown func()) error {
 	c.edge = ingress.New(ingress.Options{Logger: c.conf.Log, Registerer: c.registry, Now: time.Now})
 	c.onClose(c.edge.Close)
 	c.plane, err = controlplane.New(ctx, controlplane.Options{
-		Store: c.store, Sealer: c.sealer, Engine: c.engine, Runtimes: runtimes, Edge: c.edge, Books: books, Logger: c.conf.Log,
+		Store: c.store, Sealer: c.sealer, Engine: c.engine, Runtimes: runtimes, Edge: c.edge, Books: books, Labs: library, Logger: c.conf.Log,
 		Metrics: c.registry, Now: time.Now, NewID: newID, BlobDir: filepath.Join(c.conf.Home, "blobs"), CacheDir: filepath.Join(c.conf.Home, "cache"),
 		Version: version(), API: c.api.Addr().String(), EdgeAddr: c.apps.Addr().String(), EdgeTLS: c.conf.EdgeTLS, Note: c.note, Shutdown: shutdown,
 		BaseImage: baseImage, SpotRate: c.conf.SpotRate, SpotNotice: c.conf.SpotNotice, Random: mathrand.Float64,
@@ -217,6 +222,14 @@ func (c *cloud) openPlane(ctx context.Context, shutdown func()) error {
 		}
 	}
 	return c.remember(ctx)
+}
+
+// library is the labs that come with the cloud, and those of a teacher's folder.
+func (c *cloud) library() (*labs.Library, error) {
+	if c.conf.Labs == "" {
+		return labs.Load(labs.Shipped())
+	}
+	return labs.Load(labs.Shipped(), os.DirFS(c.conf.Labs))
 }
 
 // baseImage makes an image that is not made before its first use.

@@ -41,3 +41,9 @@ func windowSizes(ctx context.Context, fd int) <-chan api.WindowSize {
 
 // detach makes a command outlive this program and its terminal.
 func detach(cmd *exec.Cmd) { cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true} }
+
+// inGroup gives a command a process group of its own, all of which is ended when its context ends.
+func inGroup(cmd *exec.Cmd) {
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
+}

@@ -26,6 +26,7 @@ type serveConfig struct {
 	ClockSpeed     int64   // of the billing clock; 1 is real time
 	SpotRate       float64 // how often a running spot instance is taken back, times an hour in the mean; 0: never by chance
 	SpotNotice     time.Duration
+	Labs           string // folder of further labs; "": none
 	Log            *slog.Logger
 }
 
@@ -46,6 +47,11 @@ func (c *cli) upCmd() *cobra.Command {
 				return err
 			}
 			conf.Home = home
+			if conf.Labs != "" {
+				if conf.Labs, err = filepath.Abs(conf.Labs); err != nil {
+					return usagef("cannot use --labs %q: %s", conf.Labs, err)
+				}
+			}
 			if err := conf.check(); err != nil {
 				return err
 			}
@@ -70,6 +76,7 @@ func (s *serveConfig) declare(cmd *cobra.Command) {
 	f.Int64Var(&s.ClockSpeed, "clock-speed", 1, "speed of the billing clock: 3600 makes a second of work cost an hour")
 	f.Float64Var(&s.SpotRate, "spot-rate", 0, "how often the cloud takes a running spot instance back, by chance: times an hour, as 0.5 or 60; default: never")
 	f.DurationVar(&s.SpotNotice, "spot-notice", 2*time.Minute, "notice that a spot instance then gets, up to 1h")
+	f.StringVar(&s.Labs, "labs", "", "folder of further labs, whose checks you trust: some run commands on the students' computers; default: those that come with the cloud only")
 	f.BoolVar(&s.InsecureListen, "insecure-listen", false, "allow addresses others can reach, without TLS: tokens can be read on the way; default: loopback only")
 }
 
@@ -108,6 +115,9 @@ func (s serveConfig) args() []string {
 		"--spot-rate", strconv.FormatFloat(s.SpotRate, 'g', -1, 64), "--spot-notice", s.SpotNotice.String()}
 	if s.EdgeTLS {
 		words = append(words, "--edge-tls")
+	}
+	if s.Labs != "" {
+		words = append(words, "--labs", s.Labs)
 	}
 	if s.InsecureListen {
 		words = append(words, "--insecure-listen")
