@@ -10,8 +10,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"sync"
-	"sync/atomic"
 	"time"
 
 	"nuage/api"
@@ -90,32 +88,12 @@ func (c caller) do(method, url string, body []byte) error {
 		return err
 	}
 	defer resp.Body.Close()
-	if text, err := io.ReadAll(resp.Body); err != nil || resp.StatusCode >= 300 {
+	text, err := io.ReadAll(resp.Body)
+	if err == nil && resp.StatusCode == http.StatusTooManyRequests {
+		return api.Errorf(api.Exhausted, "%s", text)
+	}
+	if err != nil || resp.StatusCode >= 300 {
 		return fmt.Errorf("%s %s: %s: %.200s", method, url, resp.Status, text)
 	}
 	return nil
-}
-
-// rate calls fn from a number of callers for a time, and returns how often a second it succeeded.
-func rate(callers int, d time.Duration, fn func() error) (float64, error) {
-	var wg sync.WaitGroup
-	var calls atomic.Int64
-	var first atomic.Pointer[error]
-	begin := time.Now()
-	for range callers {
-		wg.Go(func() {
-			for time.Since(begin) < d {
-				if err := fn(); err != nil {
-					first.CompareAndSwap(nil, &err)
-					return
-				}
-				calls.Add(1)
-			}
-		})
-	}
-	wg.Wait()
-	if err := first.Load(); err != nil {
-		return 0, *err
-	}
-	return float64(calls.Load()) / time.Since(begin).Seconds(), nil
 }

@@ -22,18 +22,23 @@ type row struct {
 
 func main() {
 	binary := flag.String("nuage", "bin/nuage", "the program to measure")
-	only := flag.String("only", "", "api, wasm, apps, instance, crowd or memory; default: all")
+	only := flag.String("only", "", "api, wasm, functions, apps, instance, crowd or memory; default: all but wasm, which is part of functions")
+	yard := flag.String("yardsticks", "", "for itself: serve what functions are measured against, with a store in this folder")
 	flag.Parse()
+	if *yard != "" {
+		fmt.Fprintln(os.Stderr, "nuage-bench:", serveYardsticks(*yard))
+		os.Exit(1)
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Minute)
 	defer cancel()
 	benches := []struct {
 		name string
 		run  func(context.Context, string) ([]row, error)
-	}{{"api", benchAPI}, {"wasm", benchWasm}, {"memory", benchMemory}, {"apps", benchApps}, {"instance", benchInstance}, {"crowd", benchCrowd}}
+	}{{"api", benchAPI}, {"wasm", benchWasm}, {"functions", benchFunctions}, {"memory", benchMemory}, {"apps", benchApps}, {"instance", benchInstance}, {"crowd", benchCrowd}}
 	failed := false
 	fmt.Printf("%-44s %14s %14s %8s\n", "WHAT", "NUAGE", "BASE", "RATIO")
 	for _, b := range benches {
-		if *only != "" && *only != b.name {
+		if *only != b.name && (*only != "" || b.name == "wasm") {
 			continue
 		}
 		rows, err := b.run(ctx, *binary)
