@@ -9,20 +9,11 @@ import (
 	"nuage/controlplane/billing"
 )
 
-// The chart of one book, in pixels.
-const (
-	chartWide   = 640
-	chartHigh   = 300
-	chartLeft   = 80
-	chartTop    = 40
-	chartBottom = 50
-)
-
 // chartSVG draws for each book what the calls cost on each model, one chart under the other. The picture needs nothing else.
 func chartSVG(w billing.Workload, all []billing.Estimate) string {
 	const each = chartHigh + chartTop + chartBottom
 	var out strings.Builder
-	fmt.Fprintf(&out, `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %d %d" font-family="sans-serif" font-size="12">`+"\n", chartLeft+chartWide+120, each*len(all)+30)
+	fmt.Fprintf(&out, `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %d %d" font-family="sans-serif" font-size="12">`+"\n", chartLeft+chartWide+chartRight, each*len(all)+30)
 	fmt.Fprintf(&out, `<text x="%d" y="20">%s</text>`+"\n", 10, html.EscapeString(workloadText(w)))
 	for i, e := range all {
 		fmt.Fprintf(&out, `<g transform="translate(%d,%d)">`+"\n", chartLeft, 30+chartTop+i*each)
@@ -50,38 +41,26 @@ func chartHTML(w billing.Workload, all []billing.Estimate) string {
 ` + rows.String() + "</table>\n" + chartSVG(w, all) + "</html>\n"
 }
 
-// drawBook draws the axes, the two level lines of instance and app, the line of the function, and where they cross.
+// drawBook draws the two level lines of instance and app, the line of the function, and where they cross.
 func drawBook(out *strings.Builder, w billing.Workload, e billing.Estimate) {
-	right := max(1, e.Points[len(e.Points)-1].Requests)
-	high := max(1, millionths(e.IaaS), millionths(e.PaaS), millionths(e.Points[len(e.Points)-1].FaaS))
-	x := func(n int64) int64 { return scale(n, right, chartWide) }
-	y := func(cost string) int64 { return chartHigh - scale(millionths(cost), high, chartHigh) }
-	fmt.Fprintf(out, `<text x="0" y="-12" font-weight="bold">book %s, USD a month by calls a month</text>`+"\n", html.EscapeString(e.Book))
-	fmt.Fprintf(out, `<path d="M0 0V%d H%d" fill="none" stroke="black"/>`+"\n", chartHigh, chartWide)
-	fmt.Fprintf(out, `<text x="-8" y="10" text-anchor="end">$%d</text><text x="-8" y="%d" text-anchor="end">$0</text>`+"\n", high/1_000_000, chartHigh)
-	fmt.Fprintf(out, `<text x="%d" y="%d" text-anchor="end">%d calls</text>`+"\n", chartWide, chartHigh+18, right)
-	for _, l := range []struct{ name, cost, colour string }{{"instance", e.IaaS, "#1f77b4"}, {"app", e.PaaS, "#2ca02c"}} {
-		fmt.Fprintf(out, `<path d="M0 %d H%d" stroke="%s" stroke-width="2"/><text x="%d" y="%d" fill="%s">%s %s</text>`+"\n", y(l.cost), chartWide, l.colour, chartWide+6, y(l.cost)+4, l.colour, l.name, amount(l.cost, 2))
-	}
-	var points []string
+	last := e.Points[len(e.Points)-1]
+	c := chart{title: "book " + e.Book + ", USD a month by calls a month", most: max(1, last.Requests), high: max(1, millionths(e.IaaS), millionths(e.PaaS), millionths(last.FaaS)),
+		dots: []chartPoint{{w.Requests, millionths(e.FaaS)}}}
+	c.top, c.right = fmt.Sprintf("$%d", c.high/1_000_000), fmt.Sprintf("%d calls", c.most)
+	function := chartLine{name: "function", colour: "#d62728"}
 	for _, p := range e.Points {
-		points = append(points, fmt.Sprintf("%d,%d", x(p.Requests), y(p.FaaS)))
+		function.points = append(function.points, chartPoint{p.Requests, millionths(p.FaaS)})
 	}
-	fmt.Fprintf(out, `<polyline points="%s" fill="none" stroke="#d62728" stroke-width="2"/><text x="%d" y="%d" fill="#d62728">function</text>`+"\n", strings.Join(points, " "), chartWide+6, y(e.Points[len(e.Points)-1].FaaS)+4)
-	fmt.Fprintf(out, `<circle cx="%d" cy="%d" r="4" fill="#d62728"/>`+"\n", x(w.Requests), y(e.FaaS))
+	level := func(name, cost, colour string) chartLine {
+		return chartLine{name + " " + amount(cost, 2), colour, []chartPoint{{0, millionths(cost)}, {c.most, millionths(cost)}}}
+	}
+	c.lines = []chartLine{level("instance", e.IaaS, "#1f77b4"), level("app", e.PaaS, "#2ca02c"), function}
 	for _, b := range []*billing.BreakEven{e.OfIaaS, e.OfPaaS} {
 		if b != nil {
-			fmt.Fprintf(out, `<path d="M%d 0V%d" stroke="#999" stroke-dasharray="4"/><text x="%d" y="%d" text-anchor="middle">%d</text>`+"\n", x(b.Requests), chartHigh, x(b.Requests), chartHigh+34, b.Requests)
+			c.marks = append(c.marks, chartMark{b.Requests, strconv.FormatInt(b.Requests, 10)})
 		}
 	}
-}
-
-// scale is n of limit in pixels.
-func scale(n, limit, pixels int64) int64 {
-	if limit > 1<<40 { // so that the product fits
-		n, limit = n>>20, limit>>20
-	}
-	return n * pixels / limit
+	c.draw(out)
 }
 
 // millionths reads an amount with six decimals.

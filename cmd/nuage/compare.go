@@ -13,22 +13,28 @@ import (
 )
 
 func (c *cli) compareCmd() *cobra.Command {
+	lang := "en"
 	cmd := &cobra.Command{
 		Use:   "compare [NAME...]",
 		Short: "Lay what was done, by whom, beside the published responsibilities",
 		Long: "Compare instances, apps and functions of the project: for each layer of the stack who did the work as recorded, you (the\n" +
 			"customer) or the platform, beside what the published matrix says, and the figures measured. Without names all are\n" +
-			"compared. A name that two things have is told apart as instance/NAME, app/NAME or function/NAME.",
-		Example: lines("nuage compare", "nuage compare vm shop hello", "nuage compare -o json", "nuage compare measure shop --url http://shop.app.localhost:7080/"),
+			"compared; project/NAME is the project as a whole. A name that two things have is told apart as instance/NAME, app/NAME or\n" +
+			"function/NAME. With -o html it is one page with a chart of cost over load, which needs no network and prints well.",
+		Example: lines("nuage compare", "nuage compare vm shop hello", "nuage compare -o json", "nuage compare -o html --lang fr > compare.html", "nuage compare measure shop --url http://shop.app.localhost:7080/"),
 		Args:    takes(0, -1),
 		RunE: c.inCloud(func(ctx context.Context, s session, args []string) error {
 			comparison, err := s.cloud.Comparisons.Compare(ctx, s.project, args)
 			if err != nil {
 				return err
 			}
+			if c.flags.output == "html" {
+				return c.printComparePage(comparison, lang)
+			}
 			return c.printComparison(comparison)
 		}),
 	}
+	cmd.Flags().Var(newChoice(&lang, "en", "fr"), "lang", "language of the page: en or fr")
 	cmd.AddCommand(c.measureCmd())
 	return cmd
 }

@@ -45,6 +45,8 @@ func (c *cli) encode(v any) (done bool, err error) {
 		return true, err
 	case "csv", "focus":
 		return true, usagef("cannot print this as %s: only nuage bill can be", c.flags.output)
+	case "html":
+		return true, usagef("cannot print this as html: only nuage compare can be")
 	}
 	return false, nil
 }

@@ -76,8 +76,8 @@ func (c *cli) globalFlags(root *cobra.Command) {
 	f.StringVar(&c.flags.url, "url", "", "address of the cloud; default: $NUAGE_URL, else config.json")
 	f.StringVar(&c.flags.token, "token", "", "bearer token; default: $NUAGE_TOKEN, else config.json")
 	f.StringVarP(&c.flags.project, "project", "p", "", "project to work in; default: $NUAGE_PROJECT, else config.json")
-	f.VarP(newChoice(&c.flags.output, "table", "json", "yaml", "name", "csv", "focus"), "output", "o",
-		"how to print: table, json, yaml or name; csv or focus (FOCUS 1.2) for bills")
+	f.VarP(newChoice(&c.flags.output, "table", "json", "yaml", "name", "csv", "focus", "html"), "output", "o",
+		"how to print: table, json, yaml or name; csv or focus (FOCUS 1.2) for bills, html for comparisons")
 }
 
 func (c *cli) addCommands(root *cobra.Command) {
