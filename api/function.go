@@ -152,6 +152,8 @@ type TriggerSpec struct {
 	Schedule string `json:"schedule,omitempty" doc:"five fields of cron in UTC, or rate(5 minutes)"`
 	Missed   string `json:"missed,omitempty" enum:",once,skip" doc:"what becomes of ticks while the cloud was down: one call for all, or none; once when empty"`
 
+	DeadLetter string `json:"deadLetter,omitempty" doc:"queue for events that their target can not take, of a topic, a schedule or the life of things; without one they are lost, and counted"`
+
 	Events []string `json:"events,omitempty" doc:"types of events of the life of things of the project, as app.deployed, app.* or *"`
 }
 

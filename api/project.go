@@ -16,6 +16,7 @@ type Project struct {
 type ProjectSpec struct {
 	Description string `json:"description,omitempty" maxLength:"500"`
 	Quota       Quota  `json:"quota,omitzero" doc:"the most the project may have"`
+	Concurrency int    `json:"concurrency,omitempty" minimum:"0" maximum:"1000" doc:"calls of all its functions at once at most, more are refused with 429; 0: as many as the cloud has"`
 }
 
 // Quota are amounts over all of a project's nouns, as declared and not as used; stopped instances count. In a spec 0 means no limit.
@@ -25,6 +26,10 @@ type Quota struct {
 	MemoryBytes int64 `json:"memoryBytes,omitempty" minimum:"0" doc:"of instances"`
 	Volumes     int64 `json:"volumes,omitempty" minimum:"0"`
 	VolumeBytes int64 `json:"volumeBytes,omitempty" minimum:"0" doc:"sizes of volumes"`
+	Functions   int64 `json:"functions,omitempty" minimum:"0"`
+	Triggers    int64 `json:"triggers,omitempty" minimum:"0" doc:"of all kinds, schedules among them"`
+	Queues      int64 `json:"queues,omitempty" minimum:"0"`
+	Topics      int64 `json:"topics,omitempty" minimum:"0"`
 }
 
 // ProjectStatus is what the cloud says of a project.

@@ -23,7 +23,7 @@ type TopicStatus struct {
 type Topics interface {
 	Resource[Topic, TopicSpec]
 	// Publish hands an event to all triggers of the topic whose filter it passes, and answers it as they get it when that is
-	// durable. Plain data, without a Type, becomes an event of the topic; its Extensions are the attributes for filters.
-	// NotFound. Invalid: over MaxEventBytes, or a bad attribute. Exhausted: a receiver is full; nobody got it.
+	// durable. Where one can not take it, as its queue is full, it goes to the dead-letter queue of that trigger; the others get it. Plain data, without a Type, becomes an event of the topic; its Extensions are the attributes for filters.
+	// NotFound. Invalid: over MaxEventBytes, or a bad attribute.
 	Publish(ctx context.Context, project, topic string, e CloudEvent) (CloudEvent, error)
 }

@@ -298,6 +298,6 @@ func (cp *ControlPlane) publishEnd(tx *storage.Tx, f api.Function, topic string,
 	if err != nil {
 		return err
 	}
-	_, _, err = cp.fanOut(tx, t, e, text, true)
+	_, err = cp.fanOut(tx, t, e, text, true)
 	return err
 }

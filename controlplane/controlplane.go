@@ -83,6 +83,7 @@ type ControlPlane struct {
 	shipDue      *dueTimes // when the logs of databases are to be archived again
 	buildLogs    *buildLogs
 	inService    *inService
+	limiting     sync.Mutex // of the calls of projects: the newest limit is the one in force
 	tally        *tally
 	books        *bookkeeper
 	readings     atomic.Uint64        // of the store in one picture
@@ -138,6 +139,9 @@ func New(ctx context.Context, o Options) (*ControlPlane, error) {
 		return nil, err
 	}
 	if err := cp.bootstrap(ctx); err != nil {
+		return nil, err
+	}
+	if err := cp.limitCalls(); err != nil {
 		return nil, err
 	}
 	return cp, nil

@@ -148,7 +148,13 @@ func unused(tx *storage.Tx, d *api.Database) error {
 		if slices.Contains(f.Spec.Databases, d.Name) {
 			return used("function", f.Name)
 		}
-		return nil
+		return functionVersionTable.Each(tx, f.ID+"/", func(v functionVersion) error {
+			if slices.Contains(v.Spec.Databases, d.Name) {
+				return api.Errorf(api.Conflict, "cannot delete database %q: version %d of function %q is bound to it; nuage function unpublish %s v%d first",
+					d.Name, v.Version, f.Name, f.Name, v.Version)
+			}
+			return nil
+		})
 	})
 }
 

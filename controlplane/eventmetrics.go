@@ -51,7 +51,7 @@ func newEventMetrics(cp *ControlPlane) *eventMetrics {
 		messages:    counter("nuage_queue_messages_total", "Messages of a queue by what happened: sent, received, deleted, dead_lettered, expired.", "project", "queue", "event"),
 		iteratorAge: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "nuage_trigger_iterator_age_seconds",
 			Help: "Age of the oldest message of the newest batch when it was handed to the function."}, []string{"project", "trigger"}),
-		topics:      counter("nuage_topic_events_total", "Events of a topic by what happened: published, delivered, filtered_out.", "project", "topic", "event"),
+		topics:      counter("nuage_topic_events_total", "Events of a topic by what happened: published, and by subscriber delivered, filtered_out, dead_lettered, lost.", "project", "topic", "event"),
 		ticksMissed: counter("nuage_trigger_missed_ticks_total", "Times that ticks of a schedule were missed, or could not be delivered.", "project", "trigger"),
 		waiting:     desc("nuage_function_async_events", "Asynchronous calls that are accepted and not done.", function...),
 		depth:       desc("nuage_queue_messages", "Messages in a queue: visible, in_flight, delayed.", "project", "queue", "state"),
@@ -164,10 +164,10 @@ func (m *eventMetrics) handed(t *api.Meta, age time.Duration) {
 	m.iteratorAge.WithLabelValues(t.Project, t.Name).Set(age.Seconds())
 }
 
-func (m *eventMetrics) published(t *api.Meta, delivered, filtered int) {
-	m.topics.WithLabelValues(t.Project, t.Name, "published").Inc()
-	m.topics.WithLabelValues(t.Project, t.Name, "delivered").Add(float64(delivered))
-	m.topics.WithLabelValues(t.Project, t.Name, "filtered_out").Add(float64(filtered))
+func (m *eventMetrics) published(t *api.Meta, sum fannedOut) {
+	for what, n := range map[string]int{"published": 1, "delivered": sum.delivered, "filtered_out": sum.filtered, "dead_lettered": sum.dead, "lost": sum.lost} {
+		m.topics.WithLabelValues(t.Project, t.Name, what).Add(float64(n))
+	}
 }
 
 func (m *eventMetrics) missed(t *api.Meta) { m.ticksMissed.WithLabelValues(t.Project, t.Name).Inc() }

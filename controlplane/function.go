@@ -2,6 +2,7 @@ package controlplane
 
 import (
 	"context"
+	"errors"
 	"maps"
 	"slices"
 	"strings"
@@ -91,7 +92,7 @@ func (cp *ControlPlane) admitFunction(tx *storage.Tx, _ api.Actor, old, next *ap
 			return err
 		}
 	}
-	if err := cp.admitAsync(tx, next); err != nil {
+	if err := errors.Join(cp.admitAsync(tx, next), admitOne(tx, "function", &next.Meta, old == nil, api.Quota{Functions: 1})); err != nil {
 		return err
 	}
 	if old == nil || !sameCode(old.Spec, next.Spec) {

@@ -2,6 +2,7 @@ package controlplane
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -300,6 +301,23 @@ func (cp *ControlPlane) version(f api.Function, qualifier string) (version int, 
 // deployVersion puts a published version into service, at its first call after a start or a deploy.
 func (cp *ControlPlane) deployVersion(ctx context.Context, f api.Function, number int) error {
 	defer cp.inService.lock(f.ID)()
+	return cp.openVersion(ctx, f, number)
+}
+
+// refreshVersions opens the published versions again that are in service and were opened with what is not so any more, as the
+// credentials of a database. The lock of the function is held.
+func (cp *ControlPlane) refreshVersions(ctx context.Context, f api.Function) error {
+	var all []error
+	for _, number := range cp.invoker.Opened(f.ID) {
+		if err := cp.openVersion(ctx, f, number); err != nil && !errors.Is(err, api.NotFound) {
+			all = append(all, err)
+		}
+	}
+	return errors.Join(all...)
+}
+
+// openVersion hands a version to the invoker, which does nothing where it has the very same. The lock of the function is held.
+func (cp *ControlPlane) openVersion(ctx context.Context, f api.Function, number int) error {
 	err := cp.Store.View(func(tx *storage.Tx) error {
 		v, err := publishedVersion(tx, f, number)
 		f.Spec, f.Status.Version = v.Spec, v.Version

@@ -123,7 +123,7 @@ func (cp *ControlPlane) deployFunction(ctx context.Context, id string) (api.Func
 	d, err := cp.deployment(&f)
 	if err == nil {
 		d.Checked = true
-		err = cp.invoker.Deploy(ctx, d)
+		err = errors.Join(cp.invoker.Deploy(ctx, d), cp.refreshVersions(ctx, f))
 	}
 	if err != nil && ctx.Err() != nil {
 		return f, err // the cloud is stopping: the next start deploys it

@@ -96,7 +96,7 @@ func (cp *ControlPlane) tellLifecycle(from uint64) (next uint64, more bool, err 
 				if !ok || !triggerTable.Has(tx, t.ID) {
 					continue
 				}
-				if _, err := cp.handOver(tx, t, e); err != nil {
+				if _, err := cp.tell(tx, t, e); err != nil {
 					return err
 				}
 			}

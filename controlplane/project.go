@@ -76,7 +76,22 @@ func (p projects) Create(ctx context.Context, name string, spec api.ProjectSpec)
 		made, err = p.cp.addProject(tx, actor, name, spec)
 		return err
 	})
-	return made, err
+	if err != nil {
+		return made, err
+	}
+	return made, p.cp.limitCalls()
+}
+
+// limitCalls tells the invoker how many calls at once each project may have.
+func (cp *ControlPlane) limitCalls() error {
+	cp.limiting.Lock()
+	defer cp.limiting.Unlock()
+	return cp.Store.View(func(tx *storage.Tx) error {
+		return projectTable.Each(tx, "", func(p api.Project) error {
+			cp.invoker.LimitProject(p.Name, p.Spec.Concurrency)
+			return nil
+		})
+	})
 }
 
 // addProject stores a project with its default network and security group.
@@ -186,6 +201,9 @@ func (p projects) Update(ctx context.Context, name string, spec api.ProjectSpec,
 	})
 	if err != nil {
 		return api.Project{}, err
+	}
+	if err := p.cp.limitCalls(); err != nil {
+		return now, err
 	}
 	return now, p.cp.Store.View(func(tx *storage.Tx) error { return withUse(tx, &now) })
 }

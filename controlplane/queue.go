@@ -88,7 +88,7 @@ func (cp *ControlPlane) admitQueue(tx *storage.Tx, _ api.Actor, old, next *api.Q
 	if old != nil {
 		return nil
 	}
-	return queueStateTable.Insert(tx, queueState{ID: next.ID, Project: next.Project})
+	return errors.Join(admitOne(tx, "queue", &next.Meta, true, api.Quota{Queues: 1}), queueStateTable.Insert(tx, queueState{ID: next.ID, Project: next.Project}))
 }
 
 func (q queues) Get(ctx context.Context, project, name string) (api.Queue, error) {
@@ -168,7 +168,7 @@ func inUse(tx *storage.Tx, noun string, m *api.Meta) error {
 			return nil
 		}),
 		triggerTable.EachBy(tx, "name", m.Project+"/", func(t api.Trigger) error {
-			if noun == "queue" && (t.Spec.Queue == m.Name || t.Spec.ToQueue == m.Name) || noun == "topic" && t.Spec.Topic == m.Name {
+			if noun == "queue" && (t.Spec.Queue == m.Name || t.Spec.ToQueue == m.Name || t.Spec.DeadLetter == m.Name) || noun == "topic" && t.Spec.Topic == m.Name {
 				return used("trigger", &t.Meta)
 			}
 			return nil

@@ -1,6 +1,7 @@
 package controlplane
 
 import (
+	"errors"
 	"fmt"
 	"strconv"
 
@@ -28,6 +29,10 @@ func quotaRules() []quotaRule {
 		{"memory", func(q api.Quota) int64 { return q.MemoryBytes }, func(n int64) string { return exactSize(n) + " of memory" }, exactSize},
 		{"volumes", func(q api.Quota) int64 { return q.Volumes }, count("volume"), number},
 		{"storage", func(q api.Quota) int64 { return q.VolumeBytes }, func(n int64) string { return exactSize(n) + " of volumes" }, exactSize},
+		{"functions", func(q api.Quota) int64 { return q.Functions }, count("function"), number},
+		{"triggers", func(q api.Quota) int64 { return q.Triggers }, count("trigger"), number},
+		{"queues", func(q api.Quota) int64 { return q.Queues }, count("queue"), number},
+		{"topics", func(q api.Quota) int64 { return q.Topics }, count("topic"), number},
 	}
 }
 
@@ -71,7 +76,8 @@ func volumeAmount(v *api.Volume) api.Quota {
 
 func plus(a, b api.Quota) api.Quota {
 	return api.Quota{Instances: a.Instances + b.Instances, MilliCPU: a.MilliCPU + b.MilliCPU, MemoryBytes: a.MemoryBytes + b.MemoryBytes,
-		Volumes: a.Volumes + b.Volumes, VolumeBytes: a.VolumeBytes + b.VolumeBytes}
+		Volumes: a.Volumes + b.Volumes, VolumeBytes: a.VolumeBytes + b.VolumeBytes, Functions: a.Functions + b.Functions,
+		Triggers: a.Triggers + b.Triggers, Queues: a.Queues + b.Queues, Topics: a.Topics + b.Topics}
 }
 
 // used is what a project's nouns count for together.
@@ -81,7 +87,25 @@ func used(tx *storage.Tx, project string) (sum api.Quota, err error) {
 		return sum, err
 	}
 	err = volumeTable.EachBy(tx, "name", project+"/", func(v api.Volume) error { sum = plus(sum, volumeAmount(&v)); return nil })
+	if err != nil {
+		return sum, err
+	}
+	err = errors.Join(countIn(tx, functionTable, project, &sum.Functions), countIn(tx, triggerTable, project, &sum.Triggers),
+		countIn(tx, queueTable, project, &sum.Queues), countIn(tx, topicTable, project, &sum.Topics))
 	return sum, err
+}
+
+// countIn counts what a project has of a noun of which the number alone matters.
+func countIn[T any](tx *storage.Tx, table *storage.Table[T], project string, n *int64) error {
+	return table.EachBy(tx, "name", project+"/", func(T) error { *n++; return nil })
+}
+
+// admitOne refuses one more of such a noun over the project's quota. Exhausted.
+func admitOne(tx *storage.Tx, noun string, m *api.Meta, fresh bool, one api.Quota) error {
+	if !fresh {
+		return nil
+	}
+	return admitAmount(tx, noun, m, true, api.Quota{}, one)
 }
 
 // admitInstanceAmount refuses what is over the project's quota, in the transaction that would store it. Exhausted.
@@ -131,6 +155,9 @@ func overQuota(r quotaRule, noun string, m *api.Meta, fresh bool, most, has, mor
 func checkProject(name string, spec api.ProjectSpec) error {
 	if len(spec.Description) > 500 {
 		return api.Errorf(api.Invalid, "cannot describe project %q in %d bytes: 500 are the most", name, len(spec.Description))
+	}
+	if spec.Concurrency < 0 || spec.Concurrency > api.MaxFunctionConcurrency {
+		return api.Errorf(api.Invalid, "cannot bound project %q to %d calls at once: 1 to %d is possible, 0 for all that the cloud has", name, spec.Concurrency, api.MaxFunctionConcurrency)
 	}
 	for _, r := range quotaRules() {
 		if n := r.get(spec.Quota); n < 0 {

@@ -1,11 +1,15 @@
 package controlplane
 
 import (
+	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"nuage/api"
+	"nuage/functions"
 	"nuage/storage"
 )
 
@@ -180,4 +184,73 @@ func TestQuotasThatNoProjectCanHave(t *testing.T) {
 	if api.CodeOf(err) != api.Invalid || err.Error() != `cannot set the quota of project "other" to -1KiB of volumes: a quota is not negative, and 0 means no limit` {
 		t.Errorf("the answer is %v", err)
 	}
+}
+
+// TestQuotaOfFunctions: functions, triggers, queues and topics are counted, and one that goes makes room.
+func TestQuotaOfFunctions(t *testing.T) {
+	deployed(t, &versions{}, func(t *testing.T, s *scene, spec api.FunctionSpec) {
+		ctx, c := asCustomer(), s.cloud
+		s.plane.quota(t, api.Quota{Functions: 1, Triggers: 1, Queues: 1, Topics: 1})
+		makes := map[string]func(name string) error{
+			"function": func(name string) error { _, err := c.Functions.Create(ctx, "default", name, spec); return err },
+			"queue":    func(name string) error { _, err := c.Queues.Create(ctx, "default", name, api.QueueSpec{}); return err },
+			"topic":    func(name string) error { _, err := c.Topics.Create(ctx, "default", name, api.TopicSpec{}); return err },
+			"trigger": func(name string) error {
+				_, err := c.Triggers.Create(ctx, "default", name, api.TriggerSpec{Function: "a", Schedule: "rate(1 hour)"})
+				return err
+			},
+		}
+		for _, noun := range []string{"function", "queue", "topic", "trigger"} {
+			must(t, makes[noun]("a"))
+			want := fmt.Sprintf(`cannot create %s "b": project "default" may have 1 %s and has 1; delete one or raise the quota (nuage project update default --%ss 2)`, noun, noun, noun)
+			if err := makes[noun]("b"); words(err) != want || api.CodeOf(err) != api.Exhausted {
+				t.Errorf("got %v\nwant %s", err, want)
+			}
+		}
+		if got, want := s.plane.used(t), (api.Quota{Functions: 1, Triggers: 1, Queues: 1, Topics: 1}); got != want {
+			t.Errorf("used are %+v", got)
+		}
+		spec.MemoryMB = 256
+		_, err := c.Functions.Update(ctx, "default", "a", spec, 0)
+		must(t, err)
+		must(t, c.Queues.Delete(ctx, "default", "a", 0))
+		must(t, makes["queue"]("b"))
+	})
+}
+
+// TestConcurrencyOfAProject: all functions of a project share its calls at once; a change counts from the next call on, over a restart too.
+func TestConcurrencyOfAProject(t *testing.T) {
+	var held atomic.Bool
+	held.Store(true)
+	play := func(int, functions.Event) (functions.Outcome, error) {
+		for held.Load() {
+			time.Sleep(time.Second)
+		}
+		return answersWith("done")
+	}
+	acted(t, play, func(t *testing.T, s *scene, _ *actor) {
+		s.function(t, "f", api.AsyncSpec{})
+		s.function(t, "g", api.AsyncSpec{})
+		_, err := s.cloud.Projects.Update(asCustomer(), "default", api.ProjectSpec{Concurrency: 2}, 0)
+		must(t, err)
+		must(t, s.restart(true))
+		invoke := func(name string) error {
+			_, err := s.cloud.Functions.Invoke(asCustomer(), "default", name, api.Invocation{Type: api.Sync})
+			return err
+		}
+		ended := make(chan error, 2)
+		for _, name := range []string{"f", "g"} {
+			go func() { ended <- invoke(name) }()
+			time.Sleep(time.Second) // by now it runs
+		}
+		want := `cannot call function "f": the 2 calls at once of project "default" are under way; try again, or raise its concurrency`
+		if err := invoke("f"); words(err) != want || api.CodeOf(err) != api.Exhausted {
+			t.Errorf("a third call: %v", err)
+		}
+		_, err = s.cloud.Projects.Update(asCustomer(), "default", api.ProjectSpec{}, 0)
+		must(t, err)
+		held.Store(false)
+		must(t, invoke("f"))
+		must(t, errors.Join(<-ended, <-ended))
+	})
 }

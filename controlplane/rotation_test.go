@@ -1,12 +1,14 @@
 package controlplane
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"testing"
 	"time"
 
 	"nuage/api"
+	"nuage/functions"
 	"nuage/storage"
 )
 
@@ -151,4 +153,58 @@ func (p *plane) loginsOf(t *testing.T, id string) (n int) {
 		return err
 	}))
 	return n
+}
+
+// urls is a runtime that notes with which database URL each version was opened.
+type urls struct {
+	versions
+	seen []string
+}
+
+func (r *urls) Open(ctx context.Context, d functions.Deployment) (functions.Program, error) {
+	r.mu.Lock()
+	r.seen = append(r.seen, fmt.Sprint(d.Version, " ", d.Published, " ", strings.SplitN(strings.TrimPrefix(d.Env["DATABASE_URL"], "postgres://"), ":", 2)[0]))
+	r.mu.Unlock()
+	return r.versions.Open(ctx, d)
+}
+
+// TestRotationOfVersions: a published version that alone still uses a database gets its new credentials, and keeps it from being deleted.
+func TestRotationOfVersions(t *testing.T) {
+	r := &urls{}
+	p := newPlane(t, setup{python: r})
+	c, ctx := p.cloud, asCustomer()
+	_, err := c.Databases.Create(ctx, "default", "d", api.DatabaseSpec{Engine: "postgres"})
+	must(t, err)
+	_, err = c.Databases.Wait(ctx, "default", "d", 10*time.Second)
+	must(t, err)
+	p.pretendAddress(t, "d")
+	spec := api.FunctionSpec{Runtime: "python", Source: p.source(t, "main.py", "pass"), Handler: "main.handler", Databases: []string{"d"}, TimeoutMs: 1}
+	_, err = c.Functions.Create(ctx, "default", "f", spec)
+	must(t, err)
+	_, err = c.Versions.Publish(ctx, "default", "f")
+	must(t, err)
+	spec.Databases = nil
+	_, err = c.Functions.Update(ctx, "default", "f", spec, 0)
+	must(t, err)
+	call := func() {
+		_, err := c.Functions.Invoke(ctx, "default", "f", api.Invocation{Type: api.Sync, Qualifier: "1"})
+		must(t, err)
+	}
+	call()
+	_, err = c.Databases.Rotate(ctx, "default", "d")
+	must(t, err)
+	eventually(t, "the end of the rotation", func() bool {
+		d, err := c.Databases.Get(ctx, "default", "d")
+		return err == nil && d.Status.Rotation == nil && p.loginsOf(t, d.ID) == 1
+	})
+	call()
+	if got, want := strings.Join(r.seen, ", "), "1 false nuage, 2 false , 1 true nuage, 1 true nuage_a"; got != want {
+		t.Errorf("opened were %s, want %s", got, want)
+	}
+	want := `cannot delete database "d": version 1 of function "f" is bound to it; nuage function unpublish f v1 first`
+	if err := c.Databases.Delete(ctx, "default", "d", 0); textOf(err) != want {
+		t.Errorf("deleting says %v", err)
+	}
+	must(t, c.Versions.Unpublish(ctx, "default", "f", 1))
+	must(t, c.Databases.Delete(ctx, "default", "d", 0))
 }

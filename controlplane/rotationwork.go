@@ -85,11 +85,10 @@ func (w *world) appLogin(a api.App, d api.Database, number int) (move bool, why 
 func (w *world) functionLogins(d api.Database, newest access, r *rotation) {
 	longest := time.Duration(0)
 	for _, f := range w.functions {
-		if f.Project != d.Project || !slices.Contains(f.Spec.Databases, d.Name) {
-			continue
-		}
-		longest = max(longest, time.Duration(f.Spec.TimeoutMs)*time.Millisecond)
+		call := w.longestCall(f, d)
+		longest = max(longest, call)
 		switch {
+		case call == 0: // it does not use the database
 		case newest.Moved == nil || f.Status.Generation < f.Generation:
 			r.waiting = append(r.waiting, fmt.Sprintf("function %q has moved (it is being deployed again)", f.Name))
 		case f.Status.Phase == api.Failed:
@@ -103,6 +102,25 @@ func (w *world) functionLogins(d api.Database, newest access, r *rotation) {
 	if r.until = newest.Moved.Add(longest); w.at.Before(r.until) {
 		r.waiting = append(r.waiting, "calls of functions that began before have ended")
 	}
+}
+
+// longestCall is how long a call of a function may take that uses a database, in its last or a published version; 0: none does.
+func (w *world) longestCall(f api.Function, d api.Database) (longest time.Duration) {
+	if f.Project != d.Project {
+		return 0
+	}
+	use := func(s api.FunctionSpec) {
+		if slices.Contains(s.Databases, d.Name) {
+			longest = max(longest, time.Duration(s.TimeoutMs)*time.Millisecond)
+		}
+	}
+	use(f.Spec)
+	for _, v := range w.versions {
+		if v.Function == f.ID {
+			use(v.Spec)
+		}
+	}
+	return longest
 }
 
 // rotationStatus is what users see of a rotation; nil: there is none.
@@ -184,10 +202,15 @@ func (cp *ControlPlane) moveLogins(w *world, d api.Database, r rotation) error {
 func (cp *ControlPlane) moveFunctions(tx *storage.Tx, d api.Database) error {
 	var all []api.Function
 	err := functionTable.EachBy(tx, "name", d.Project+"/", func(f api.Function) error {
-		if slices.Contains(f.Spec.Databases, d.Name) && f.DeletedAt == nil {
+		bound := slices.Contains(f.Spec.Databases, d.Name)
+		err := functionVersionTable.Each(tx, f.ID+"/", func(v functionVersion) error {
+			bound = bound || slices.Contains(v.Spec.Databases, d.Name)
+			return nil
+		})
+		if bound && f.DeletedAt == nil {
 			all = append(all, f)
 		}
-		return nil
+		return err
 	})
 	for _, f := range all {
 		f.Generation++

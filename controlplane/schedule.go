@@ -112,8 +112,8 @@ func (h *eventHub) tick(t api.Trigger, now time.Time) error {
 		if missed = more || late; late && t.Spec.Missed == missedSkip {
 			return nil
 		}
-		lost, err := h.cp.handOver(tx, t, tickEvent(t, at))
-		missed = missed || lost
+		end, err := h.cp.tell(tx, t, tickEvent(t, at))
+		missed = missed || end == lost
 		return err
 	})
 	if err == nil && missed {

@@ -27,9 +27,9 @@ func (cp *ControlPlane) topics() resource[api.Topic, api.TopicSpec] {
 			}
 			return nil
 		},
-		admit: func(_ *storage.Tx, _ api.Actor, _, next *api.Topic) error {
+		admit: func(tx *storage.Tx, _ api.Actor, old, next *api.Topic) error {
 			ready(&next.Status.Status, next.Generation, "hands on what is published")
-			return nil
+			return admitOne(tx, "topic", &next.Meta, old == nil, api.Quota{Topics: 1})
 		},
 		retire: func(tx *storage.Tx, t *api.Topic) (bool, error) { return true, inUse(tx, "topic", &t.Meta) },
 	}
@@ -47,18 +47,18 @@ func (t topics) Publish(ctx context.Context, project, topic string, e api.CloudE
 	if err != nil || len(text) > api.MaxEventBytes {
 		return e, api.Errorf(api.Invalid, "cannot publish to topic %q: the event has %d bytes, and %d are the most", topic, len(text), api.MaxEventBytes)
 	}
-	var delivered, filtered int
+	var sum fannedOut
 	err = t.cp.Store.Commit(ctx, func(tx *storage.Tx) (err error) {
 		if found, err = t.find(tx, project, topic); err != nil {
 			return err
 		}
-		if delivered, filtered, err = t.cp.fanOut(tx, found, e, text, false); err != nil {
+		if sum, err = t.cp.fanOut(tx, found, e, text, false); err != nil {
 			return err
 		}
 		return t.cp.meterRequest(tx, topicRequests, &found.Meta, int64(len(text)))
 	})
 	if err == nil {
-		t.cp.eventMetrics.published(&found.Meta, delivered, filtered)
+		t.cp.eventMetrics.published(&found.Meta, sum)
 	}
 	return e, err
 }
@@ -79,8 +79,12 @@ func (cp *ControlPlane) completeEvent(t api.Topic, e api.CloudEvent) (api.CloudE
 	return e, again.UnmarshalJSON(text)
 }
 
-// fanOut hands an event to the triggers of a topic. always: even to those that are full.
-func (cp *ControlPlane) fanOut(tx *storage.Tx, topic api.Topic, e api.CloudEvent, text []byte, always bool) (delivered, filtered int, err error) {
+// fannedOut is what became of an event, by numbers of subscribers.
+type fannedOut struct{ delivered, filtered, dead, lost int }
+
+// fanOut hands an event to the triggers of a topic, to each on its own: one that can't take it keeps it from no other. always: even
+// those that are full take it.
+func (cp *ControlPlane) fanOut(tx *storage.Tx, topic api.Topic, e api.CloudEvent, text []byte, always bool) (sum fannedOut, err error) {
 	attributes := e.Attributes()
 	err = triggerTable.EachBy(tx, "name", topic.Project+"/", func(t api.Trigger) error {
 		if t.Spec.Topic != topic.Name {
@@ -91,13 +95,21 @@ func (cp *ControlPlane) fanOut(tx *storage.Tx, topic api.Topic, e api.CloudEvent
 			return err
 		}
 		if !filter.Matches(attributes) {
-			filtered++
+			sum.filtered++
 			return nil
 		}
-		delivered++
-		return cp.hand(tx, t, e, text, always)
+		end, err := cp.handOver(tx, t, e, text, always)
+		switch end {
+		case handedOn:
+			sum.delivered++
+		case deadLettered:
+			sum.dead++
+		case lost:
+			sum.lost++
+		}
+		return err
 	})
-	return delivered, filtered, err
+	return sum, err
 }
 
 // hand gives an event to what a trigger names: a function, as an asynchronous call, or a queue, as a message.
@@ -121,16 +133,40 @@ func (cp *ControlPlane) hand(tx *storage.Tx, t api.Trigger, e api.CloudEvent, te
 		ContentType: api.CloudEventType, AcceptedAt: now, NextAt: now}, always)
 }
 
-// handOver is hand for events that nobody waits for: what can't be taken is logged and counted, and lost.
-func (cp *ControlPlane) handOver(tx *storage.Tx, t api.Trigger, e api.CloudEvent) (lost bool, err error) {
+// handing is what became of an event at one trigger.
+type handing int
+
+const (
+	handedOn handing = iota
+	deadLettered
+	lost
+)
+
+// handOver is hand where an event must not fail over one trigger: what its target can't take goes to the trigger's dead-letter queue,
+// which takes it even when it is full itself. Without one it is logged, counted and lost.
+func (cp *ControlPlane) handOver(tx *storage.Tx, t api.Trigger, e api.CloudEvent, text []byte, always bool) (handing, error) {
+	err := cp.hand(tx, t, e, text, always)
+	if !errors.Is(err, api.Exhausted) && !errors.Is(err, api.NotFound) {
+		return handedOn, err
+	}
+	if t.Spec.DeadLetter != "" {
+		q, missing := cp.queues().find(tx, t.Project, t.Spec.DeadLetter)
+		if missing == nil {
+			now := cp.Now().UTC()
+			_, err = enqueue(tx, &q, message{ID: functions.NewRequestID(), Body: string(text), Attributes: e.Attributes(), SentAt: now, VisibleAt: now, From: t.Name}, now)
+			return deadLettered, err
+		}
+		err = missing
+	}
+	cp.log.Error("event not delivered; it is lost", "trigger", t.Name, "type", e.Type, "error", err)
+	return lost, nil
+}
+
+// tell is handOver for events that nobody has published.
+func (cp *ControlPlane) tell(tx *storage.Tx, t api.Trigger, e api.CloudEvent) (handing, error) {
 	text, err := json.Marshal(e)
 	if err != nil {
-		return false, err
+		return lost, err
 	}
-	err = cp.hand(tx, t, e, text, false)
-	if errors.Is(err, api.Exhausted) || errors.Is(err, api.NotFound) {
-		cp.log.Error("event not delivered", "trigger", t.Name, "type", e.Type, "error", err)
-		return true, nil
-	}
-	return false, err
+	return cp.handOver(tx, t, e, text, false)
 }

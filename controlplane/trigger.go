@@ -71,6 +71,10 @@ func checkTrigger(_ context.Context, old, next *api.Trigger) error {
 		return refuse("requests and messages of queues go to functions only")
 	case s.Queue == "" && (s.Batch != 0 || s.WindowMs != 0 || s.Concurrency != 0):
 		return refuse("batch, window and concurrency are for queues")
+	case s.DeadLetter != "" && (s.HTTP || s.Queue != ""):
+		return refuse("a dead-letter queue is for topics, schedules and the life of things; a queue has its own")
+	case s.DeadLetter != "" && s.DeadLetter == s.ToQueue:
+		return refuse("its events go to that very queue: name another one for dead letters")
 	case s.Topic == "" && len(s.Filter) > 0:
 		return refuse("a filter is for topics")
 	case s.Schedule == "" && s.Missed != "":
@@ -128,6 +132,14 @@ func checkBatch(name string, s *api.TriggerSpec) error {
 
 func (cp *ControlPlane) admitTrigger(tx *storage.Tx, _ api.Actor, old, next *api.Trigger) error {
 	s := next.Spec
+	if err := admitOne(tx, "trigger", &next.Meta, old == nil, api.Quota{Triggers: 1}); err != nil {
+		return err
+	}
+	if s.DeadLetter != "" {
+		if _, err := cp.queues().find(tx, next.Project, s.DeadLetter); err != nil {
+			return err
+		}
+	}
 	f, err := cp.targetOf(tx, next)
 	if err != nil {
 		return err

@@ -43,6 +43,7 @@ type world struct {
 	pools       map[string]api.AuthPool  // by project/name
 	secrets     map[string]string        // of the clients of pools, by their keys
 	functions   []api.Function
+	versions    []functionVersion
 	triggers    []api.Trigger
 	queues      []api.Queue
 	topics      []api.Topic
@@ -112,6 +113,7 @@ func (cp *ControlPlane) read() (*world, error) {
 			func() error { return index(tx, dumpTable, w.dumps, func(d dump) string { return d.ID }) },
 			func() error { return index(tx, poolTable, w.pools, fullName) },
 			func() error { return all(tx, functionTable, &w.functions) },
+			func() error { return all(tx, functionVersionTable, &w.versions) },
 			func() error { return all(tx, triggerTable, &w.triggers) },
 			func() error { return all(tx, queueTable, &w.queues) },
 			func() error { return all(tx, topicTable, &w.topics) },

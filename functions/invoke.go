@@ -56,13 +56,19 @@ func PayloadTooLarge(function string, size int) error {
 	return api.Errorf(api.Invalid, "cannot call function %q: the payload has %d bytes, and %d is the most", function, size, api.MaxPayloadBytes)
 }
 
-// enter takes a slot of the function and one of the whole.
+// enter takes a slot of the function, one of its project and one of the whole.
 func (i *Invoker) enter(f *function, v *version) (func(), error) {
 	if !f.slots.take() {
 		return nil, api.Errorf(api.Exhausted, "cannot call function %q: its %d calls at once are under way; try again, or raise its concurrency",
-			v.Name, v.Concurrency)
+			v.Name, f.slots.limit.Load())
+	}
+	if !v.project.take() {
+		f.slots.give()
+		return nil, api.Errorf(api.Exhausted, "cannot call function %q: the %d calls at once of project %q are under way; try again, or raise its concurrency",
+			v.Name, v.project.limit.Load(), v.Project)
 	}
 	if !i.slots.take() {
+		v.project.give()
 		f.slots.give()
 		return nil, api.Errorf(api.Exhausted, "cannot call function %q: the cloud's %d calls at once are under way; try again",
 			v.Name, i.options.MaxConcurrency)
@@ -71,6 +77,7 @@ func (i *Invoker) enter(f *function, v *version) (func(), error) {
 	return func() {
 		v.series.concurrent.Dec()
 		i.slots.give()
+		v.project.give()
 		f.slots.give()
 	}, nil
 }

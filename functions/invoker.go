@@ -37,6 +37,7 @@ type Invoker struct {
 
 	mu        sync.Mutex
 	functions map[string]*function
+	projects  map[string]*slots // by name; they stay, a project's calls at once are counted from its first deploy on
 	closed    bool
 	busy      sync.WaitGroup // calls, and versions being closed
 }
@@ -55,15 +56,16 @@ type version struct {
 	Deployment
 	program Program
 	series  *series
-	calls   int  // guarded by Invoker.mu
-	retired bool // guarded by Invoker.mu
+	project *slots // those of its project
+	calls   int    // guarded by Invoker.mu
+	retired bool   // guarded by Invoker.mu
 }
 
 // New makes an Invoker. Close frees it.
 func New(o Options) *Invoker {
 	o = o.withDefaults()
 	base, cancel := context.WithCancel(context.Background())
-	i := &Invoker{options: o, base: base, cancel: cancel, functions: map[string]*function{}}
+	i := &Invoker{options: o, base: base, cancel: cancel, functions: map[string]*function{}, projects: map[string]*slots{}}
 	i.metrics = newMetrics(o.Registerer)
 	i.slots.setLimit(o.MaxConcurrency)
 	return i
@@ -109,7 +111,7 @@ func (i *Invoker) Deploy(ctx context.Context, d Deployment) error {
 	if err != nil {
 		return err
 	}
-	return i.swap(d.FunctionID, f, &version{Deployment: d, program: program, series: i.metrics.series(d.Project, d.Name)})
+	return i.swap(d.FunctionID, f, &version{Deployment: d, program: program, series: i.metrics.series(d.Project, d.Name), project: i.projectSlots(d.Project)})
 }
 
 func (d Deployment) withDefaults() Deployment {
@@ -181,6 +183,21 @@ func (i *Invoker) retireVersions(f *function) {
 	}
 }
 
+// LimitProject bounds the calls of all functions of a project at once; 0: only the Invoker's own bound. Those under way go on.
+func (i *Invoker) LimitProject(project string, calls int) { i.projectSlots(project).setLimit(calls) }
+
+// projectSlots finds or makes the slots of a project.
+func (i *Invoker) projectSlots(project string) *slots {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	s := i.projects[project]
+	if s == nil {
+		s = &slots{}
+		i.projects[project] = s
+	}
+	return s
+}
+
 // Logs returns the newest lines of a function, oldest first: at most tail of them, all that is kept for 0. With
 // follow the reader goes on until the caller closes it or the function is removed. NotFound.
 func (i *Invoker) Logs(functionID string, tail int, follow bool) (io.ReadCloser, error) {
@@ -248,7 +265,8 @@ func (i *Invoker) serves(f *function, d Deployment) (bool, error) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	if d.Published {
-		return f.version(d.Version) != nil, nil
+		opened := f.published[d.Version]
+		return opened != nil && opened.like(d), nil
 	}
 	if f.current == nil {
 		return false, nil
@@ -257,8 +275,24 @@ func (i *Invoker) serves(f *function, d Deployment) (bool, error) {
 	if serving.Version > d.Version {
 		return false, api.Errorf(api.Conflict, "cannot deploy version %d of function %q: version %d serves already", d.Version, d.Name, serving.Version)
 	}
-	serving.Checked, d.Checked = false, false
-	return reflect.DeepEqual(serving, d), nil
+	return f.current.like(d), nil
+}
+
+// like tells that a version was opened from the very same deployment.
+func (v *version) like(d Deployment) bool {
+	was := v.Deployment
+	was.Checked, d.Checked = false, false
+	return reflect.DeepEqual(was, d)
+}
+
+// Opened are the numbers of the published versions of a function that can be called without being deployed before.
+func (i *Invoker) Opened(functionID string) []int {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if f := i.functions[functionID]; f != nil {
+		return slices.Sorted(maps.Keys(f.published))
+	}
+	return nil
 }
 
 // swap lets v take the calls of f and retires the version before it.
@@ -270,8 +304,10 @@ func (i *Invoker) swap(id string, f *function, v *version) error {
 		return api.Errorf(api.Unavailable, "cannot deploy function %q: it was removed meanwhile, or the cloud is stopping", v.Name)
 	}
 	if v.Published {
+		old := f.published[v.Version]
 		f.published[v.Version] = v
 		i.mu.Unlock()
+		i.retire(old)
 		return nil
 	}
 	old := f.current

@@ -266,7 +266,7 @@ func TestProjectQuota(t *testing.T) {
 	w := newWorld(t, "")
 	w.projects.project = api.Project{Meta: api.Meta{ID: "prj-1", Name: "shop", Generation: 4, CreatedAt: w.now()}, Spec: api.ProjectSpec{Description: "the web shop"}}
 	w.projects.project.Status = api.ProjectStatus{Status: api.Status{Phase: api.Running}, CIDR: "10.130.0.0/21",
-		Used: api.Quota{Instances: 3, MilliCPU: 1250, MemoryBytes: 1 << 30, Volumes: 1, VolumeBytes: 5 << 30}}
+		Used: api.Quota{Instances: 3, MilliCPU: 1250, MemoryBytes: 1 << 30, Volumes: 1, VolumeBytes: 5 << 30, Queues: 2}}
 	w.check(t, `name          shop
 phase         running
 network       10.130.0.0/21
@@ -275,13 +275,18 @@ vcpu          1.25 of 2.5
 memory        1 GiB, no limit
 volumes       1, no limit
 storage       5 GiB of 100 GiB
+functions     0, no limit
+triggers      0, no limit
+queues        2 of 2
+topics        0, no limit
+concurrency   20
 age           0s
 description   the web shop
 id            prj-1
 created       2026-01-02 03:04:05
-`, "project", "update", "shop", "--instances", "4", "--vcpu", "2.5", "--storage", "100GiB")
+`, "project", "update", "shop", "--instances", "4", "--vcpu", "2.5", "--storage", "100GiB", "--queues", "2", "--concurrency", "20")
 	w.check(t, "shop\n", "project", "update", "shop", "--instances", "0", "-o", "name")
-	want := api.ProjectSpec{Description: "the web shop", Quota: api.Quota{MilliCPU: 2500, VolumeBytes: 100 << 30}}
+	want := api.ProjectSpec{Description: "the web shop", Quota: api.Quota{MilliCPU: 2500, VolumeBytes: 100 << 30, Queues: 2}, Concurrency: 20}
 	if d := cmp.Diff(want, w.projects.project.Spec); d != "" {
 		t.Error(d)
 	}

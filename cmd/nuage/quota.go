@@ -17,6 +17,9 @@ type projectFlags struct {
 	instances, volumes uint32
 	cpu                vcpus
 	memory, storage    size
+	concurrency        int
+
+	functions, triggers, queues, topics uint32
 }
 
 func (p *projectFlags) declare(cmd *cobra.Command) {
@@ -27,6 +30,11 @@ func (p *projectFlags) declare(cmd *cobra.Command) {
 	f.Var(&p.memory, "memory", "most memory of all instances, as 8GiB; 0 sets no limit; default: no limit")
 	f.Uint32Var(&p.volumes, "volumes", 0, "most volumes; 0 sets no limit; default: no limit")
 	f.Var(&p.storage, "storage", "most storage of all volumes, as 100GiB; 0 sets no limit; default: no limit")
+	f.Uint32Var(&p.functions, "functions", 0, "most functions; 0 sets no limit; default: no limit")
+	f.Uint32Var(&p.triggers, "triggers", 0, "most triggers, schedules among them; 0 sets no limit; default: no limit")
+	f.Uint32Var(&p.queues, "queues", 0, "most queues; 0 sets no limit; default: no limit")
+	f.Uint32Var(&p.topics, "topics", 0, "most topics; 0 sets no limit; default: no limit")
+	f.IntVar(&p.concurrency, "concurrency", 0, "calls of all its functions at once at most; more are refused with 429; 0: as many as the cloud has")
 }
 
 func (p *projectFlags) apply(spec *api.ProjectSpec, given func(string) bool) {
@@ -37,6 +45,11 @@ func (p *projectFlags) apply(spec *api.ProjectSpec, given func(string) bool) {
 		"memory":      func() { spec.Quota.MemoryBytes = int64(p.memory) },
 		"volumes":     func() { spec.Quota.Volumes = int64(p.volumes) },
 		"storage":     func() { spec.Quota.VolumeBytes = int64(p.storage) },
+		"functions":   func() { spec.Quota.Functions = int64(p.functions) },
+		"triggers":    func() { spec.Quota.Triggers = int64(p.triggers) },
+		"queues":      func() { spec.Quota.Queues = int64(p.queues) },
+		"topics":      func() { spec.Quota.Topics = int64(p.topics) },
+		"concurrency": func() { spec.Concurrency = p.concurrency },
 	} {
 		if given(flag) {
 			set()
@@ -114,6 +127,11 @@ func quotaColumns() []column[api.Project] {
 		part("MEMORY", func(q api.Quota) int64 { return q.MemoryBytes }, bytesText),
 		part("VOLUMES", func(q api.Quota) int64 { return q.Volumes }, count),
 		part("STORAGE", func(q api.Quota) int64 { return q.VolumeBytes }, bytesText),
+		part("FUNCTIONS", func(q api.Quota) int64 { return q.Functions }, count),
+		part("TRIGGERS", func(q api.Quota) int64 { return q.Triggers }, count),
+		part("QUEUES", func(q api.Quota) int64 { return q.Queues }, count),
+		part("TOPICS", func(q api.Quota) int64 { return q.Topics }, count),
+		{head: "CONCURRENCY", detail: true, cell: func(p api.Project) string { return atMost(p.Spec.Concurrency) }},
 	}
 }
 

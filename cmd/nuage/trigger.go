@@ -107,6 +107,7 @@ func (t *triggerFlags) declare(cmd *cobra.Command) {
 	f.IntVar(&spec.Concurrency, "concurrency", 0, "calls at once, with --queue; default: 5")
 	f.StringVar(&spec.Topic, "topic", "", "what is published to this topic; default: none")
 	f.StringVar(&t.filter, "filter", "", "only events with such attributes, with --topic: a filter policy as JSON; default: all")
+	f.StringVar(&spec.DeadLetter, "dead-letter", "", "queue for events that their target can't take, as when it is full; default: they are lost, and counted")
 	f.StringVar(&spec.Schedule, "schedule", "", "five fields of cron in UTC, or rate(5 minutes); default: none")
 	f.Var(optional(&spec.Missed, "once", "skip"), "missed", "what becomes of ticks while the cloud was down: once for all, or skip; default: once")
 	f.StringSliceVar(&spec.Events, "events", nil, "what happens to things, as app.deployed, app.* or *; default: none")
