@@ -1,6 +1,8 @@
 package main
 
 import (
+	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -8,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
 
@@ -35,6 +38,9 @@ func testContainers(t *testing.T, c *liveCloud) {
 		if !allowedCapabilities(k) {
 			t.Errorf("%s, a %s: capabilities %v without %v, %v", k.Name, k.kind(), h.CapAdd, h.CapDrop, h.SecurityOpt)
 		}
+		if k.kind() == "function" {
+			eventually(t, 30*time.Second, k.Name+" has given up what its rules took", func() error { return powerless(k) })
+		}
 		for port, bound := range h.PortBindings {
 			for _, b := range bound {
 				if b.HostIP != "127.0.0.1" {
@@ -48,8 +54,8 @@ func testContainers(t *testing.T, c *liveCloud) {
 	}
 }
 
-// allowedCapabilities: only a machine's first process may have NET_ADMIN, and nothing else can send raw packets or gain
-// privileges. A sandbox has no capability but those its guest needs to run code as another user.
+// allowedCapabilities: only a machine's first process may have NET_ADMIN, and that of a sandbox in a network until its rules are loaded;
+// nothing else can send raw packets or gain privileges. A sandbox has no other capability but those its guest needs to run code as another user.
 func allowedCapabilities(k container) bool {
 	has := func(list []string, name string) bool {
 		return slices.ContainsFunc(list, func(c string) bool { return strings.TrimPrefix(c, "CAP_") == name })
@@ -58,12 +64,36 @@ func allowedCapabilities(k container) bool {
 	if k.kind() == "instance" {
 		return len(h.CapAdd) == 1 && has(h.CapAdd, "NET_ADMIN")
 	}
+	sandbox := []string{"KILL", "SETGID", "SETUID"}
+	if h.NetworkMode != "none" {
+		sandbox = append(sandbox, "NET_ADMIN")
+	}
 	for _, c := range h.CapAdd {
-		if k.kind() != "function" || !slices.Contains([]string{"KILL", "SETGID", "SETUID"}, strings.TrimPrefix(c, "CAP_")) {
+		if k.kind() != "function" || !slices.Contains(sandbox, strings.TrimPrefix(c, "CAP_")) {
 			return false
 		}
 	}
 	return (has(h.CapDrop, "ALL") || has(h.CapDrop, "NET_RAW") && k.kind() != "function") && slices.Contains(h.SecurityOpt, "no-new-privileges")
+}
+
+// powerless looks at the first process of a sandbox: it can change no network any more. One that has gone can't either.
+func powerless(k container) error {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", k.State.Pid))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	for line := range strings.Lines(string(b)) {
+		set, text, _ := strings.Cut(line, ":")
+		if set != "CapPrm" && set != "CapEff" && set != "CapInh" {
+			continue
+		}
+		const network = 1<<12 | 1<<13 // NET_ADMIN, NET_RAW
+		has, bad := strconv.ParseUint(strings.TrimSpace(text), 16, 64)
+		if err = errors.Join(err, bad); has&network != 0 {
+			return fmt.Errorf("%s", line)
+		}
+	}
+	return err
 }
 
 // testAccess is who gets in: a token's owner, from this laptop, under the cloud's own name.
