@@ -64,6 +64,16 @@ type Invoice struct {
 	Adjustments int       `json:"adjustments" doc:"lines that adjust earlier invoices"`
 }
 
+// Retention is how long receipts of calls are kept. Older ones are rolled up by hour and function, which changes no bill under the books
+// of that time: what calls used is kept by the rule of each. A book with another rule that is added later cannot count them, and its bills
+// say so.
+type Retention struct {
+	Days     int64      `json:"days" minimum:"0" maximum:"36500" doc:"of billing time; 0: for ever"`
+	Receipts int64      `json:"receipts" doc:"that are kept"`
+	RolledUp int64      `json:"rolledUp" doc:"calls whose receipts are gone"`
+	Oldest   *time.Time `json:"oldest,omitempty" doc:"billing time of the oldest receipt"`
+}
+
 // BillLine is one charge: quantity x unit price, rounded once, half to even, at 6 decimals.
 type BillLine struct {
 	Project    string `json:"project"`
@@ -121,6 +131,17 @@ type Ledger interface {
 	Bill(ctx context.Context, q BillQuery) (Bill, error)
 	// Prices. NotFound: no such book; "" is nuage.
 	Prices(ctx context.Context, book string) (PriceBook, error)
+	// Close closes a month, as 2026-11, under the book nuage and answers its bill; "" is the first that is open. A month closes by
+	// itself when it ends. Invalid: no month. Conflict: closed already, not begun, or one before it is open. Forbidden to a token limited to
+	// a project.
+	Close(ctx context.Context, period string) (Bill, error)
+	// Invoices answers what is closed, oldest first. Invalid: bad page.
+	Invoices(ctx context.Context, page Page) (List[Invoice], error)
+	// Retention answers how long receipts are kept, and what there is of them.
+	Retention(ctx context.Context) (Retention, error)
+	// SetRetention says how long receipts are kept; only Days counts. Invalid: under 0 or over 100 years. Forbidden to a token limited to a
+	// project.
+	SetRetention(ctx context.Context, r Retention) (Retention, error)
 }
 
 // Layer is where in the stack a piece of work was done.

@@ -8,20 +8,22 @@ import (
 	"time"
 
 	"nuage/api"
+	"nuage/controlplane/billing"
 	"nuage/storage"
 )
 
 // booksEvery is how often budgets are looked at, in real time.
 const booksEvery = 5 * time.Second
 
-// bookkeeper looks after money beside the loop: it tells when budgets are spent.
+// bookkeeper looks after money beside the loop: it closes months and tells when budgets are spent.
 type bookkeeper struct {
 	cp    *ControlPlane
 	asked chan struct{} // something changed that money depends on
 
 	one   sync.Mutex // held while it works
 	mu    sync.Mutex
-	spent map[string]string // projects of which nothing may spend, with the budget that says so
+	spent map[string]string  // projects of which nothing may spend, with the budget that says so
+	rules []billing.CallRule // of the books of closed invoices
 }
 
 func newBookkeeper(cp *ControlPlane) *bookkeeper {
@@ -54,7 +56,7 @@ func (k *bookkeeper) run(ctx context.Context) {
 func (k *bookkeeper) work(ctx context.Context) {
 	k.one.Lock()
 	defer k.one.Unlock()
-	if err := k.watchBudgets(ctx); err != nil && ctx.Err() == nil {
+	if err := errors.Join(k.closeEnded(ctx), k.watchBudgets(ctx)); err != nil && ctx.Err() == nil {
 		k.cp.log.Error("books not kept; it is tried again", "error", err)
 	}
 }

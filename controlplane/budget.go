@@ -67,15 +67,12 @@ func checkBudget(_ context.Context, _, next *api.Budget) error {
 // admitBudget begins again with the thresholds where something changes: another amount is another measure.
 func (cp *ControlPlane) admitBudget(_ *storage.Tx, _ api.Actor, old, next *api.Budget) error {
 	if old == nil || !same(old.Spec, next.Spec) {
-		next.Status = api.BudgetStatus{Status: next.Status.Status, Period: periodOf(cp.billingNow())}
+		next.Status = api.BudgetStatus{Status: next.Status.Status, Period: billing.PeriodName(cp.billingNow())}
 		next.Status.Told = []api.BudgetAlert{}
 		ready(&next.Status.Status, next.Generation, withinBudget)
 	}
 	return nil
 }
-
-// periodOf names the month that a billing time is in.
-func periodOf(t time.Time) string { return t.UTC().Format("2006-01") }
 
 const withinBudget = "within the budget"
 
@@ -113,7 +110,8 @@ func (cp *ControlPlane) forecast(project string, now time.Time) (api.Bill, error
 		return api.Bill{}, err
 	}
 	from, to := billing.Month(now)
-	rating, err := book.Rate(billing.Query{From: from, To: to, Project: project})
+	query := billing.Query{From: from, To: to, Project: project}
+	rating, err := book.Rate(query)
 	if err != nil {
 		return api.Bill{}, err
 	}
@@ -125,7 +123,7 @@ func (cp *ControlPlane) forecast(project string, now time.Time) (api.Bill, error
 		}
 		return rating.Add(ahead)
 	}
-	err = cp.Store.View(func(tx *storage.Tx) error { return cp.eachSum(tx, to, book.CallRule(), add) })
+	err = cp.Store.View(func(tx *storage.Tx) error { return cp.eachSum(tx, to, book, query, add) })
 	if err != nil {
 		return api.Bill{}, err
 	}
@@ -148,7 +146,7 @@ func reckoned(b api.Budget, s spend) (next api.Budget, fresh []api.BudgetAlert, 
 	if err != nil {
 		return b, nil, api.Errorf(api.Internal, "cannot read the amount of budget %q: %w", b.Name, err)
 	}
-	if period := periodOf(s.at); b.Status.Period != period {
+	if period := billing.PeriodName(s.at); b.Status.Period != period {
 		next.Status.Period, next.Status.Told = period, []api.BudgetAlert{}
 	}
 	next.Status.Told = slices.Clone(next.Status.Told)

@@ -110,6 +110,9 @@ func New(ctx context.Context, o Options) (*ControlPlane, error) {
 		return nil, err
 	}
 	cp.books = newBookkeeper(cp)
+	if err := cp.books.begin(); err != nil {
+		return nil, err
+	}
 	cp.samples = newSamples(cp)
 	cp.metrics = newMetrics(cp)
 	if err := o.Metrics.Register(cp.metrics); err != nil {

@@ -20,7 +20,7 @@ const (
 )
 
 // keepHouse removes, now and then, what nothing refers to any more: uploads, unpacked code, old idempotency keys; and it rolls up
-// what calls used.
+// what calls used, and lets old receipts go.
 func (cp *ControlPlane) keepHouse(ctx context.Context) {
 	if cp.Now().Before(cp.houseDue) {
 		return
@@ -34,7 +34,7 @@ func (cp *ControlPlane) tidy() error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(cp.tidyBlobs(sources), cp.tidyCode(code), cp.Store.Update(cp.tidyReplays), cp.tidySessions(), cp.rollUp())
+	return errors.Join(cp.tidyBlobs(sources), cp.tidyCode(code), cp.Store.Update(cp.tidyReplays), cp.tidySessions(), cp.rollUp(), cp.tidyReceipts())
 }
 
 // referenced names the sources that may be needed again, and those of them whose code lies unpacked. Unavailable: a

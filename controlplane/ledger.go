@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -21,15 +22,13 @@ func (cp *ControlPlane) eachUsage(tx *storage.Tx, fn func(api.Usage) error) erro
 	return cp.walkUsage(tx, place{}, func(_ place, u api.Usage) error { return fn(u) })
 }
 
-// eachCounted is eachUsage with calls counted by a rule.
+// eachCounted is eachUsage with calls counted by a rule; those whose receipts are gone are of the hour in which they were.
 func (cp *ControlPlane) eachCounted(tx *storage.Tx, rule billing.CallRule, fn func(api.Usage) error) error {
-	err := cp.walkUsage(tx, place{}, func(at place, u api.Usage) error {
-		if at.section == inCalls {
-			return errFull
-		}
-		return fn(u)
-	})
-	if err != nil && !errors.Is(err, errFull) {
+	err := eachTimed(tx, cp.billingNow(), fn)
+	if err == nil {
+		err = eachPast(tx, rule, place{}, func(_ place, u api.Usage) error { return fn(u) })
+	}
+	if err != nil {
 		return err
 	}
 	return receiptLog.Each(tx, 0, 0, func(e storage.Entry[receipt]) error {
@@ -47,13 +46,15 @@ type place struct {
 	section string // runs, ended or calls; "" before all of them
 	key     string // of the run
 	at      uint64 // sequence in the log
-	half    int    // of a call: 0 its request, 1 its time
+	half    int    // of a call, or of an hour of them: 0 its request, 1 its time
 }
 
 func (p place) String() string {
 	switch p.section {
 	case inRuns, inRequests:
 		return p.section + "/" + p.key
+	case inPast:
+		return fmt.Sprintf("%s/%d/%s", p.section, p.half, p.key)
 	case inEnded:
 		return fmt.Sprintf("%s/%d", p.section, p.at)
 	}
@@ -65,6 +66,7 @@ const (
 	inRuns     = "runs"
 	inEnded    = "ended"
 	inRequests = "requests"
+	inPast     = "past" // calls whose receipts are gone, by hour
 	inCalls    = "calls"
 )
 
@@ -79,6 +81,10 @@ func readPlace(s string) (p place, err error) {
 	case inRuns, inRequests:
 		p.key = rest
 		return p, nil
+	case inPast:
+		half, key, _ := strings.Cut(rest, "/")
+		p.key = key
+		p.half, err = strconv.Atoi(half)
 	case inEnded:
 		p.at, err = strconv.ParseUint(rest, 10, 63)
 	case inCalls:
@@ -111,6 +117,12 @@ func (cp *ControlPlane) walkUsage(tx *storage.Tx, after place, fn func(place, ap
 	}
 	if after.section == inRequests {
 		if err := eachRequest(tx, after.key, fn); err != nil {
+			return err
+		}
+		after = place{section: inPast}
+	}
+	if after.section == inPast {
+		if err := eachPast(tx, billing.PlainCallRule(), after, fn); err != nil {
 			return err
 		}
 		after = place{section: inCalls, half: 1}
@@ -204,35 +216,98 @@ func (l ledger) Bill(ctx context.Context, q api.BillQuery) (api.Bill, error) {
 	if q.Project, err = narrow(actor, q.Project); err != nil {
 		return api.Bill{}, err
 	}
-	bill, err := l.cp.bill(q)
-	bill.Note = l.cp.clockNote()
-	return bill, err
+	return l.cp.invoiced(q)
 }
 
-func (cp *ControlPlane) bill(q api.BillQuery) (api.Bill, error) {
+// invoiced is the invoice of a closed month under its own book, the bill of the open one with what earlier invoices lacked, and any other
+// bill as it is rated now.
+func (cp *ControlPlane) invoiced(q api.BillQuery) (out api.Bill, err error) {
+	book, query, err := cp.query(q)
+	if err != nil {
+		return out, err
+	}
+	err = cp.Store.View(func(tx *storage.Tx) error {
+		closed, err := invoices(tx)
+		if err != nil {
+			return err
+		}
+		own := book.Name() == billing.DefaultBook
+		for _, v := range closed {
+			if own && v.From.Equal(query.From) && v.To.Equal(query.To) {
+				out, err = v.Bill(query)
+				return err
+			}
+		}
+		rating, err := cp.rate(tx, book, query)
+		if err != nil {
+			return err
+		}
+		if open, found := openMonth(closed); own && found && open.Equal(query.From) && wholeMonth(query) {
+			if err := cp.adjust(tx, closed, rating); err != nil {
+				return err
+			}
+		}
+		if out, err = rating.Bill(); err == nil {
+			out.Note = notes(closedNote(closed, query), cp.unreachedNote(book, query), cp.clockNote())
+		}
+		return err
+	})
+	return out, err
+}
+
+// bill is rated from usage as it is known now, whether its period is closed or not.
+func (cp *ControlPlane) bill(q api.BillQuery) (out api.Bill, err error) {
+	book, query, err := cp.query(q)
+	if err != nil {
+		return out, err
+	}
+	err = cp.Store.View(func(tx *storage.Tx) error {
+		rating, err := cp.rate(tx, book, query)
+		if err == nil {
+			out, err = rating.Bill()
+		}
+		return err
+	})
+	return out, err
+}
+
+// query fills in what is asked for. Invalid.
+func (cp *ControlPlane) query(q api.BillQuery) (*billing.Book, billing.Query, error) {
 	book, err := cp.Books.Book(q.Book)
 	if api.CodeOf(err) == api.NotFound {
-		return api.Bill{}, api.Errorf(api.Invalid, "cannot make a bill: %w", err)
+		err = api.Errorf(api.Invalid, "cannot make a bill: %w", err)
 	}
 	if err != nil {
-		return api.Bill{}, err
+		return nil, billing.Query{}, err
 	}
 	query, err := billing.NewQuery(q, cp.billingNow())
-	if err != nil {
-		return api.Bill{}, err
-	}
+	return book, query, err
+}
+
+// rate collects what a bill needs: sums by hour where its period is of whole hours.
+func (cp *ControlPlane) rate(tx *storage.Tx, book *billing.Book, query billing.Query) (*billing.Rating, error) {
 	rating, err := book.Rate(query)
 	if err != nil {
-		return api.Bill{}, err
+		return nil, err
 	}
-	collect := func(tx *storage.Tx) error { return cp.eachCounted(tx, book.CallRule(), rating.Add) }
 	if wholeHours(query.From, query.To) {
-		collect = func(tx *storage.Tx) error { return cp.eachSum(tx, cp.billingNow(), book.CallRule(), rating.Add) }
+		return rating, cp.eachSum(tx, cp.billingNow(), book, query, rating.Add)
 	}
-	if err := cp.Store.View(collect); err != nil {
-		return api.Bill{}, err
+	return rating, cp.eachCounted(tx, book.CallRule(), rating.Add)
+}
+
+// unreachedNote says what a bill lacks.
+func (cp *ControlPlane) unreachedNote(book *billing.Book, q billing.Query) string {
+	calls := cp.tally.unreached(cp.callRules(), book.CallRule(), q)
+	if calls == 0 {
+		return ""
 	}
-	return rating.Bill()
+	return fmt.Sprintf("without %s, whose receipts went before there was a book that counts as %s does", plural(calls, "call"), book.Name())
+}
+
+// notes joins what there is to say.
+func notes(all ...string) string {
+	return strings.Join(slices.DeleteFunc(all, func(s string) bool { return s == "" }), "; ")
 }
 
 func (l ledger) Prices(ctx context.Context, name string) (api.PriceBook, error) {

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"nuage/api"
+	"nuage/controlplane/billing"
 	"nuage/storage"
 )
 
@@ -209,6 +210,7 @@ var (
 	asyncTable      = storage.NewTable("async-events", func(e *asyncEvent) string { return e.ID }, storage.Many("due", func(e *asyncEvent) string { return e.due() }))
 	asyncStateTable = storage.NewTable("async-states", func(s *asyncState) string { return s.ID })
 	tickTable       = storage.NewTable("ticks", func(t *tick) string { return t.ID })
+	invoiceTable    = storage.NewTable("invoices", func(v *billing.Invoice) string { return v.Period })
 	requestTable    = storage.NewTable("requests", func(r *requestCount) string { return r.key() })
 
 	usageLog    = storage.NewLog[api.Usage]("usage")

@@ -19,7 +19,8 @@ type tally struct {
 	begun bool
 	next  uint64 // sequence of the first receipt that is not in it
 	sums  map[tallyKey][]billing.CallQuantity
-	fresh map[tallyKey]bool // not rolled up as they are
+	fresh map[tallyKey]bool    // not rolled up as they are
+	lost  map[tallyKey][]int64 // calls that can't be counted by a rule any more; none where all can
 }
 
 type tallyKey struct {
@@ -62,8 +63,18 @@ func wholeHours(from, to time.Time) bool {
 	return from.UnixMilli()%hourMs == 0 && to.UnixMilli()%hourMs == 0
 }
 
-// eachSum is eachUsage with the calls of a function in an hour as one, counted as a book counts them, and with what runs up to now.
-func (cp *ControlPlane) eachSum(tx *storage.Tx, now time.Time, rule billing.CallRule, fn func(api.Usage) error) error {
+// eachSum is eachUsage with the calls of a function in an hour as one, counted as a book counts them, and with what runs up to now. Of
+// calls it is only what the bill of a period needs.
+func (cp *ControlPlane) eachSum(tx *storage.Tx, now time.Time, book *billing.Book, query billing.Query, fn func(api.Usage) error) error {
+	if err := eachTimed(tx, now, fn); err != nil {
+		return err
+	}
+	from, to := book.Needs(query.From, query.To)
+	return cp.tally.each(tx, cp.callRules(), book.CallRule(), from, to, fn)
+}
+
+// eachTimed calls fn with all usage but that of calls.
+func eachTimed(tx *storage.Tx, now time.Time, fn func(api.Usage) error) error {
 	err := walkRuns(tx, now, "", func(_ place, u api.Usage) error { return fn(u) })
 	if err != nil {
 		return err
@@ -72,22 +83,31 @@ func (cp *ControlPlane) eachSum(tx *storage.Tx, now time.Time, rule billing.Call
 	if err == nil {
 		err = eachRequest(tx, "", func(_ place, u api.Usage) error { return fn(u) })
 	}
-	if err != nil {
-		return err
-	}
-	return cp.tally.each(tx, cp.Books.CallRules(), rule.Key(), fn)
+	return err
 }
 
-// each counts the receipts that came since by all rules, and calls fn with the sums of one.
-func (t *tally) each(tx *storage.Tx, rules []billing.CallRule, rule string, fn func(api.Usage) error) error {
+// callRules are those of the books, and of the books of closed invoices that may be adjusted.
+func (cp *ControlPlane) callRules() []billing.CallRule {
+	return cp.books.callRules(cp.Books.CallRules())
+}
+
+// each counts the receipts that came since by all rules, and calls fn with the sums of one, of the hours that begin between two times.
+func (t *tally) each(tx *storage.Tx, rules []billing.CallRule, rule billing.CallRule, from, to time.Time, fn func(api.Usage) error) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	keys := ruleKeys(rules)
 	if err := t.catchUp(tx, rules, keys); err != nil {
 		return err
 	}
-	n := slices.Index(keys, rule)
+	n := slices.Index(keys, rule.Key())
+	if n < 0 {
+		return api.Errorf(api.Internal, "cannot sum calls up by a rule that is none of the books': %s", rule.Key())
+	}
+	first, last := from.UnixMilli()/hourMs, to.UnixMilli()/hourMs
 	for k, sums := range t.sums {
+		if k.hour < first || k.hour > last {
+			continue
+		}
 		hour := api.Receipt{RequestID: k.id, Project: k.project, Function: k.function, FunctionID: k.id, BilledAt: time.UnixMilli(k.hour * hourMs).UTC()}
 		for _, u := range sums[n].Usage(hour) {
 			if err := fn(u); err != nil {
@@ -124,18 +144,43 @@ func (t *tally) catchUp(tx *storage.Tx, rules []billing.CallRule, keys []string)
 }
 
 // begin takes the stored roll-ups. Where they are under other rules than the books have now, or one of them does not decode, all
-// receipts are counted again, as where there are none.
+// receipts that are kept are counted again, as where there are none, and the past calls are as they were counted when their receipts went.
 func (t *tally) begin(tx *storage.Tx, keys []string) error {
-	stored, err := settingTable.Get(tx, rolledKey)
-	if api.CodeOf(err) == api.NotFound {
-		return nil
-	}
-	if err != nil {
+	if err := t.beginStored(tx, keys); err != nil {
 		return err
 	}
-	var upTo rolled
-	if err := json.Unmarshal(stored.Value, &upTo); err != nil {
-		return api.Errorf(api.Internal, "cannot read up to where calls are rolled up: %w", err)
+	whole := t.next > 0
+	t.lost = map[tallyKey][]int64{}
+	return pastTable.Each(tx, "", func(p pastCalls) error {
+		k := tallyKey{p.Project, p.Function, p.ID, p.Hour}
+		if t.sums[k] == nil {
+			t.sums[k] = make([]billing.CallQuantity, len(keys))
+		}
+		for i, key := range keys {
+			sum, counted := p.Sums[key]
+			switch {
+			case !counted:
+				if t.lost[k] == nil {
+					t.lost[k] = make([]int64, len(keys))
+				}
+				t.lost[k][i] += p.Calls
+			case !whole:
+				var err error
+				if t.sums[k][i], err = t.sums[k][i].Plus(sum); err != nil {
+					return err
+				}
+				t.fresh[k] = true
+			}
+		}
+		return nil
+	})
+}
+
+// beginStored takes the stored roll-ups where they are whole.
+func (t *tally) beginStored(tx *storage.Tx, keys []string) error {
+	upTo, err := rolledUpTo(tx)
+	if err != nil {
+		return err
 	}
 	if !slices.Equal(upTo.Rules, keys) {
 		return nil
@@ -183,7 +228,7 @@ func (cp *ControlPlane) rollUp() error {
 	var batch []rollup
 	var upTo rolled
 	err := cp.Store.View(func(tx *storage.Tx) (err error) {
-		batch, upTo, err = cp.tally.unrolled(tx, cp.Books.CallRules())
+		batch, upTo, err = cp.tally.unrolled(tx, cp.callRules())
 		return err
 	})
 	if err != nil || len(batch) == 0 {

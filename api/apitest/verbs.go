@@ -1,6 +1,7 @@
 package apitest
 
 import (
+	"context"
 	"archive/tar"
 	"bytes"
 	"compress/gzip"
@@ -498,13 +499,13 @@ func (s *suite) ledger(t *testing.T) {
 			t.Errorf("the usage %+v is not of the function, or makes no sense", u)
 		}
 	}
-	for _, by := range []string{"", "service", "resource", "model", "project", "day"} {
+	for _, by := range []string{"", "service", "resource", "model", "project", "day", "tag:class"} {
 		s.adds(t, api.BillQuery{By: by})
 		s.adds(t, api.BillQuery{By: by, Project: project})
 	}
 	now := time.Now()
 	for why, q := range map[string]api.BillQuery{
-		"an unknown sum": {By: "mood"}, "an unknown book": {Book: "nobody"}, "an end before the start": {From: now, To: now.Add(-time.Hour)},
+		"an unknown sum": {By: "mood"}, "a tag without a name": {By: "tag:"}, "an unknown book": {Book: "nobody"}, "an end before the start": {From: now, To: now.Add(-time.Hour)},
 	} {
 		_, err := s.Cloud.Ledger.Bill(s.Context, q)
 		wants(t, "bill with "+why, err, api.Invalid)
@@ -521,6 +522,41 @@ func (s *suite) ledger(t *testing.T) {
 	wants(t, "bill with a token for another project", err, api.Forbidden)
 	_, err = c.Ledger.Usage(ctx, api.UsageQuery{Project: project})
 	wants(t, "usage with a token for another project", err, api.Forbidden)
+	s.books(t, c, ctx)
+}
+
+// books looks at closed periods and at how long receipts are kept, without closing one.
+func (s *suite) books(t *testing.T, limited api.Cloud, ctx context.Context) {
+	t.Helper()
+	_, err := limited.Ledger.Close(ctx, "")
+	wants(t, "close with a token for a project", err, api.Forbidden)
+	_, err = s.Cloud.Ledger.Close(s.Context, "soon")
+	wants(t, "close what is no month", err, api.Invalid)
+	for _, period := range []string{"2001-01", "9998-01"} {
+		_, err = s.Cloud.Ledger.Close(s.Context, period)
+		wants(t, "close "+period, err, api.Conflict)
+	}
+	closed, err := s.Cloud.Ledger.Invoices(s.Context, api.Page{})
+	must(t, "invoices", err)
+	if closed.Items == nil {
+		t.Error("the list of invoices is null")
+	}
+	kept, err := s.Cloud.Ledger.Retention(s.Context)
+	must(t, "retention", err)
+	if kept.Receipts == 0 || kept.Oldest == nil {
+		t.Errorf("after a call the receipts are %+v", kept)
+	}
+	kept, err = s.Cloud.Ledger.SetRetention(s.Context, api.Retention{Days: 30})
+	must(t, "keep receipts for a month", err)
+	if kept.Days != 30 || kept.Receipts == 0 {
+		t.Errorf("of a month there are %+v", kept)
+	}
+	for _, days := range []int64{-1, 36_501} {
+		_, err = s.Cloud.Ledger.SetRetention(s.Context, api.Retention{Days: days})
+		wants(t, "keep receipts for too long", err, api.Invalid)
+	}
+	_, err = limited.Ledger.SetRetention(ctx, api.Retention{Days: 1})
+	wants(t, "keep receipts with a token for a project", err, api.Forbidden)
 }
 
 // adds checks that a bill's total is the sum of its lines to the last digit.

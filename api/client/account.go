@@ -109,6 +109,28 @@ func (l ledger) Bill(ctx context.Context, q api.BillQuery) (api.Bill, error) {
 	return ask[api.Bill](ctx, l.c, request{method: http.MethodGet, path: path("bill"), query: query})
 }
 
+func (l ledger) Close(ctx context.Context, period string) (api.Bill, error) {
+	in := struct {
+		Period string `json:"period,omitempty"`
+	}{period}
+	return ask[api.Bill](ctx, l.c, request{method: http.MethodPost, path: path("invoices"), in: in})
+}
+
+func (l ledger) Invoices(ctx context.Context, page api.Page) (api.List[api.Invoice], error) {
+	return ask[api.List[api.Invoice]](ctx, l.c, request{method: http.MethodGet, path: path("invoices"), query: pageQuery(page)})
+}
+
+func (l ledger) Retention(ctx context.Context) (api.Retention, error) {
+	return ask[api.Retention](ctx, l.c, request{method: http.MethodGet, path: path("retention")})
+}
+
+func (l ledger) SetRetention(ctx context.Context, r api.Retention) (api.Retention, error) {
+	in := struct {
+		Days int64 `json:"days"`
+	}{r.Days}
+	return ask[api.Retention](ctx, l.c, request{method: http.MethodPut, path: path("retention"), in: in})
+}
+
 func (l ledger) Prices(ctx context.Context, book string) (api.PriceBook, error) {
 	query := url.Values{}
 	setIf(query, "book", book)

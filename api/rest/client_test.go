@@ -67,6 +67,10 @@ func TestClientCarriesValues(t *testing.T) {
 		"clock":        func(c api.Cloud) (any, error) { return c.Clock.Get(ctx) },
 		"change-clock": func(c api.Cloud) (any, error) { return c.Clock.Change(ctx, api.ClockChange{Speed: 5}) },
 		"prices":       func(c api.Cloud) (any, error) { return c.Ledger.Prices(ctx, "aws") },
+		"close":        func(c api.Cloud) (any, error) { return c.Ledger.Close(ctx, "2026-11") },
+		"invoices":     func(c api.Cloud) (any, error) { return c.Ledger.Invoices(ctx, api.Page{After: "2026-10"}) },
+		"retention":    func(c api.Cloud) (any, error) { return c.Ledger.Retention(ctx) },
+		"keep":         func(c api.Cloud) (any, error) { return c.Ledger.SetRetention(ctx, api.Retention{Days: 9}) },
 		"compare":      func(c api.Cloud) (any, error) { return c.Comparisons.Compare(ctx, "p", []string{"a,b", "app/c"}) },
 		"measure": func(c api.Cloud) (any, error) {
 			return nil, c.Comparisons.Measure(ctx, "p", api.Measurement{Subject: "a", Name: "recovery", Value: "1"})

@@ -416,6 +416,22 @@ func (fakeLedger) Bill(_ context.Context, q api.BillQuery) (api.Bill, error) {
 	return api.Bill{Book: q.Book, Note: q.By, PeriodStart: q.From, PeriodEnd: q.To, Total: "0.000000"}, nil
 }
 
+func (fakeLedger) Close(_ context.Context, period string) (api.Bill, error) {
+	return api.Bill{Invoice: "inv-" + period, Total: "0.000000", Lines: []api.BillLine{{Adjusts: "2026-01", Tags: map[string]string{"a": "b"}}}}, nil
+}
+
+func (fakeLedger) Invoices(_ context.Context, page api.Page) (api.List[api.Invoice], error) {
+	return api.List[api.Invoice]{Items: []api.Invoice{{ID: "inv-1", Adjustments: 2}}, Next: page.After}, nil
+}
+
+func (fakeLedger) Retention(context.Context) (api.Retention, error) {
+	return api.Retention{Days: 7, Receipts: 3, RolledUp: 4}, nil
+}
+
+func (fakeLedger) SetRetention(_ context.Context, r api.Retention) (api.Retention, error) {
+	return r, nil
+}
+
 func (fakeLedger) Prices(_ context.Context, book string) (api.PriceBook, error) {
 	return api.PriceBook{Name: book}, nil
 }

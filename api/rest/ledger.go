@@ -12,6 +12,10 @@ func (f *face) ledgerRoutes() []route {
 	return []route{
 		{get, "/v1/usage", anyToken, "bill", "list-usage", "List metered quantities, oldest first", handle(f.usage)},
 		{get, "/v1/bill", anyToken, "bill", "get-bill", "Show the bill of a period", handle(f.bill)},
+		{get, "/v1/invoices", anyToken, "bill", "list-invoices", "List the periods that are closed, oldest first", handle(f.invoices)},
+		{post, "/v1/invoices", accountToken, "bill", "close-period", "Close a month: its bill does not change any more", handle(f.closePeriod, example(closing{Period: "2026-11"}))},
+		{get, "/v1/retention", anyToken, "bill", "get-retention", "Say how long receipts are kept", handle(f.retention)},
+		{put, "/v1/retention", accountToken, "bill", "set-retention", "Keep receipts for so many days", handle(f.setRetention, example(map[string]int{"days": 90}))},
 		{get, "/v1/prices", anyToken, "bill", "get-prices", "Show a price book", handle(f.prices)},
 		{get, "/v1/clock", anyToken, "bill", "get-clock", "Show the billing clock", handle(f.clock)},
 		{post, "/v1/clock", accountToken, "bill", "change-clock", "Set the billing clock's speed, or put it forward", handle(f.changeClock, example(api.ClockChange{AdvanceSeconds: 30 * 86400}))},
@@ -29,7 +33,7 @@ type usageInput struct {
 
 type billInput struct {
 	Project string    `query:"project" doc:"only this project"`
-	By      string    `query:"by" enum:"service,resource,model,project,day" doc:"sum the lines up by this"`
+	By      string    `query:"by" pattern:"^(service|resource|model|project|day|tag:.+)$" doc:"sum the lines up by this: service, resource, model, project, day or tag:NAME"`
 	Book    string    `query:"book" doc:"price book; nuage when absent"`
 	From    time.Time `query:"from" doc:"from this time on; the start of the current month when absent"`
 	To      time.Time `query:"to" doc:"before this time; the end of the current month when absent"`
@@ -65,6 +69,41 @@ func (f *face) bill(ctx context.Context, in *billInput) (*body[api.Bill], error)
 		bill.Lines = []api.BillLine{}
 	}
 	return one(bill, err)
+}
+
+// closing asks for a month to be closed.
+type closing struct {
+	Period string `json:"period,omitempty" doc:"month, as 2026-11; the first that is open when absent"`
+}
+
+type closingInput struct {
+	Body closing
+}
+
+func (f *face) closePeriod(ctx context.Context, in *closingInput) (*body[api.Bill], error) {
+	return one(f.Cloud.Ledger.Close(ctx, in.Body.Period))
+}
+
+type invoicesInput struct {
+	Page
+}
+
+func (f *face) invoices(ctx context.Context, in *invoicesInput) (*body[api.List[api.Invoice]], error) {
+	return list(f.Cloud.Ledger.Invoices(ctx, in.page()))
+}
+
+type retentionInput struct {
+	Body struct {
+		Days int64 `json:"days" minimum:"0" maximum:"36500" doc:"of billing time; 0: for ever"`
+	}
+}
+
+func (f *face) retention(ctx context.Context, _ *nothing) (*body[api.Retention], error) {
+	return one(f.Cloud.Ledger.Retention(ctx))
+}
+
+func (f *face) setRetention(ctx context.Context, in *retentionInput) (*body[api.Retention], error) {
+	return one(f.Cloud.Ledger.SetRetention(ctx, api.Retention{Days: in.Body.Days}))
 }
 
 func (f *face) prices(ctx context.Context, in *pricesInput) (*body[api.PriceBook], error) {

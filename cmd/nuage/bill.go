@@ -9,20 +9,29 @@ import (
 	"github.com/spf13/cobra"
 
 	"nuage/api"
+	"nuage/controlplane/billing"
 )
 
 func (c *cli) billCmd() *cobra.Command {
 	var q api.BillQuery
-	var from, to moment
+	var from, to, month moment
 	cmd := &cobra.Command{
 		Use:   "bill",
 		Short: "What everything costs, to the last digit",
-		Long: "Print the bill of this month, or of --from to --to. Each line is quantity times unit price, rounded once; the total is\n" +
-			"the sum of the lines to the last digit. Without --project it is of all projects you may see.",
-		Example: lines("nuage bill", "nuage bill --by model", "nuage bill --book azure", "nuage bill --from 2026-01 --to 2026-02 -o focus", "nuage bill calls hello"),
-		Args:    takes(0, 0),
+		Long: "Print the bill of this month, of --month, or of --from to --to. Each line is quantity times unit price, rounded once; the total is\n" +
+			"the sum of the lines to the last digit. Without --project it is of all projects you may see. A month that has ended is closed: its\n" +
+			"bill, the invoice, does not change any more. What is heard of later is an adjustment in the month that is open then.",
+		Example: lines("nuage bill", "nuage bill --by model", "nuage bill --by tag:team", "nuage bill --month 2026-01", "nuage bill --book azure", "nuage bill --from 2026-01 --to 2026-02 -o focus",
+			"nuage bill calls hello", "nuage bill close"),
+		Args: takes(0, 0),
 		RunE: c.inCloud(func(ctx context.Context, s session, _ []string) error {
 			q.Project, q.From, q.To = c.flags.project, from.Time, to.Time
+			if !month.Time.IsZero() {
+				if !q.From.IsZero() || !q.To.IsZero() {
+					return usagef("cannot print a month and a period at once: give --month, or --from and --to")
+				}
+				q.From, q.To = billing.Month(month.Time)
+			}
 			if c.flags.output == "focus" {
 				return c.billFocus(ctx, s, q)
 			}
@@ -34,11 +43,12 @@ func (c *cli) billCmd() *cobra.Command {
 		}),
 	}
 	f := cmd.Flags()
-	f.Var(optional(&q.By, "service", "resource", "model", "project", "day"), "by", "add up by service, resource, model, project or day; default: every meter of every resource")
+	f.Var((*grouping)(&q.By), "by", "add up by service, resource, model, project, day or tag:NAME; default: every meter of every resource")
+	f.Var(&month, "month", "a calendar month, as 2026-01; default: this one")
 	f.Var(&from, "from", "begin, as 2026-01 or 2026-01-31; default: the first of this month, UTC")
 	f.Var(&to, "to", "end, exclusive; default: the end of this month")
 	f.StringVar(&q.Book, "book", "nuage", "rate the same usage under another price book: "+bookNames)
-	cmd.AddCommand(c.billEstimateCmd(), c.billCheckCmd(), c.receiptsCmd("calls FUNCTION", "Receipts of a function's calls: what each took and costs", "nuage bill calls hello --last 5"))
+	cmd.AddCommand(c.billEstimateCmd(), c.billCheckCmd(), c.billCloseCmd(), c.billInvoicesCmd(), c.billRetentionCmd(), c.receiptsCmd("calls FUNCTION", "Receipts of a function's calls: what each took and costs", "nuage bill calls hello --last 5"))
 	return cmd
 }
 
@@ -54,6 +64,7 @@ type billColumn struct {
 func billColumns() []billColumn {
 	return []billColumn{
 		{"DAY", "day", func(l api.BillLine) string { return l.Day }},
+		{"TAG", "", tagText},
 		{"PROJECT", "project", func(l api.BillLine) string { return l.Project }},
 		{"SERVICE", "service", func(l api.BillLine) string { return l.Service }},
 		{"MODEL", "model", func(l api.BillLine) string { return l.Model }},
@@ -64,7 +75,9 @@ func billColumns() []billColumn {
 		{"UNIT", "unit", func(l api.BillLine) string { return l.Unit }},
 		{"UNIT PRICE", "unitPrice", func(l api.BillLine) string { return l.UnitPrice }},
 		{"COST", "cost", func(l api.BillLine) string { return l.Cost }},
+		{"ADJUSTS", "adjusts", func(l api.BillLine) string { return l.Adjusts }},
 		{"NOTE", "note", func(l api.BillLine) string { return l.Note }},
+		{"", "tags", tagText},
 	}
 }
 
@@ -82,6 +95,9 @@ func (c *cli) printBill(bill api.Bill) error {
 		return err
 	}
 	period := fmt.Sprintf("%s to %s, prices of book %s", timeText(bill.PeriodStart), timeText(bill.PeriodEnd), bill.Book)
+	if bill.Invoice != "" {
+		period += "; closed, invoice " + bill.Invoice
+	}
 	if bill.Note != "" {
 		period += "; " + bill.Note
 	}
@@ -89,9 +105,12 @@ func (c *cli) printBill(bill api.Bill) error {
 	return err
 }
 
+// tagText is the tags of a line as NAME=VALUE.
+func tagText(l api.BillLine) string { return pairsText(l.Tags) }
+
 func (c *cli) billCSV(bill api.Bill) error {
 	w := csv.NewWriter(c.out)
-	columns := billColumns()
+	columns := slices.DeleteFunc(billColumns(), func(col billColumn) bool { return col.field == "" })
 	record := make([]string, len(columns))
 	for i, col := range columns {
 		record[i] = col.field

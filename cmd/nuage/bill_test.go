@@ -26,9 +26,9 @@ default   functions   faas    hello      function-requests        10         req
 TOTAL                                                                                                      $0.010002
 2026-01-01 00:00:00 to 2026-02-01 00:00:00, prices of book nuage
 `, "bill")
-	w.check(t, `day,project,service,model,resource,resourceId,meter,quantity,unit,unitPrice,cost,note
-,default,instances,iaas,vm,i-1,instance-seconds:small,3600,s,0.00000277777778,0.010000,
-,default,functions,faas,hello,fn-1,function-requests,10,request,0.0000002,0.000002,"a, b"
+	w.check(t, `day,project,service,model,resource,resourceId,meter,quantity,unit,unitPrice,cost,adjusts,note,tags
+,default,instances,iaas,vm,i-1,instance-seconds:small,3600,s,0.00000277777778,0.010000,,,
+,default,functions,faas,hello,fn-1,function-requests,10,request,0.0000002,0.000002,,"a, b",
 `, "bill", "-o", "csv")
 }
 

@@ -394,6 +394,18 @@ func (f *fakeLedger) Bill(_ context.Context, q api.BillQuery) (api.Bill, error) 
 	return f.bill, nil
 }
 
+func (f *fakeLedger) Close(context.Context, string) (api.Bill, error) { return f.bill, nil }
+
+func (f *fakeLedger) Invoices(context.Context, api.Page) (api.List[api.Invoice], error) {
+	return api.List[api.Invoice]{}, nil
+}
+
+func (f *fakeLedger) Retention(context.Context) (api.Retention, error) { return api.Retention{}, nil }
+
+func (f *fakeLedger) SetRetention(_ context.Context, r api.Retention) (api.Retention, error) {
+	return r, nil
+}
+
 func (f *fakeLedger) Prices(context.Context, string) (api.PriceBook, error) {
 	return api.PriceBook{Name: "nuage", Version: "1", Date: "2026-01-01", Currency: "USD", Source: "made up",
 		Prices: []api.Price{{Meter: "function-mb-ms", Service: "functions", Model: "faas", Unit: "GB-second", UnitPrice: "0.0000166667", Free: "400000 GB-seconds a month",

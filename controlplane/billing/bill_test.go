@@ -291,9 +291,9 @@ func TestWriteCSV(t *testing.T) {
 	if err := WriteCSV(&out, bill); err != nil {
 		t.Fatal(err)
 	}
-	want := "project,service,model,resource,resourceId,meter,quantity,unit,unitPrice,cost,note,day\r\n" +
-		`p,functions,faas,f,id-f,function-requests,5,Requests,0.0000002,0.000001,"5 ""Requests"", free",` + "\r\n" +
-		`p,instances,iaas,web,id-web,instance-hours:small,0.016666666667,Hours,0.02,0.000333,"0.016666666667 Hours x $0.02, rounded half to even; 30 s of it tops up 1 run to the minimum of 60 s",` + "\r\n"
+	want := "project,service,model,resource,resourceId,meter,quantity,unit,unitPrice,cost,note,day,adjusts,tags\r\n" +
+		`p,functions,faas,f,id-f,function-requests,5,Requests,0.0000002,0.000001,"5 ""Requests"", free",,,` + "\r\n" +
+		`p,instances,iaas,web,id-web,instance-hours:small,0.016666666667,Hours,0.02,0.000333,"0.016666666667 Hours x $0.02, rounded half to even; 30 s of it tops up 1 run to the minimum of 60 s",,,` + "\r\n"
 	if diff := cmp.Diff(want, out.String()); diff != "" {
 		t.Error(diff)
 	}

@@ -129,10 +129,13 @@ func (r CallRule) check(book string) error {
 	return nil
 }
 
+// PlainCallRule counts whole ms and the memory set, as the book nuage and AWS Lambda do.
+func PlainCallRule() CallRule { return CallRule{StepMS: 1, StepMB: 1, Memory: "set"} }
+
 // CallUsage is the usage of one call by the neutral count, in whole ms and with the memory set: a request and its MB-ms, both at the
 // instant it was billed. Errors as of MBMillis.
 func CallUsage(r api.Receipt) ([]api.Usage, error) {
-	q, err := CallRule{StepMS: 1, StepMB: 1, Memory: "set"}.Of(r)
+	q, err := PlainCallRule().Of(r)
 	if err != nil {
 		return nil, err
 	}

@@ -28,6 +28,7 @@ func WriteFocus(w io.Writer, account FocusAccount, bills []api.Bill) error {
 	if err := out.Write(header); err != nil {
 		return err
 	}
+	var err error
 	for _, bill := range bills {
 		start, end := Month(bill.PeriodStart)
 		if bill.PeriodEnd.After(end) {
@@ -37,12 +38,17 @@ func WriteFocus(w io.Writer, account FocusAccount, bills []api.Bill) error {
 			if l.Meter == "" || l.UnitPrice == "" {
 				return api.Errorf(api.Invalid, "cannot write a grouped bill as FOCUS: leave out --by")
 			}
-			row := focusRow{account: account, bill: bill, line: l, start: start, end: end}
+			row := focusRow{account: account, bill: bill, line: l, start: start, end: end, from: bill.PeriodStart, to: bill.PeriodEnd}
+			if l.Adjusts != "" {
+				if row.from, row.to, err = ParsePeriod(l.Adjusts); err != nil {
+					return err
+				}
+			}
 			record := make([]string, 0, len(header))
 			for _, c := range focusColumns() {
 				record = append(record, c.value(row))
 			}
-			if err := out.Write(record); err != nil {
+			if err = out.Write(record); err != nil {
 				return err
 			}
 		}
@@ -57,6 +63,7 @@ type focusRow struct {
 	bill       api.Bill
 	line       api.BillLine
 	start, end time.Time // of the billing period
+	from, to   time.Time // of the charge
 }
 
 func focusTime(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05Z") }
@@ -95,16 +102,22 @@ func focusColumns() []focusColumn {
 		{"BillingPeriodEnd", focusDate, true, false, func(r focusRow) string { return focusTime(r.end) }},
 		{"BillingPeriodStart", focusDate, true, false, func(r focusRow) string { return focusTime(r.start) }},
 		{"ChargeCategory", "Usage|Purchase|Tax|Credit|Adjustment", true, false, is("Usage")},
-		{"ChargeClass", "Correction", true, true, is("")},
+		{"ChargeClass", "Correction", true, true, func(r focusRow) string {
+			if r.line.Adjusts != "" { // of a period that was invoiced before
+				return "Correction"
+			}
+			return ""
+		}},
 		{"ChargeDescription", focusText, true, true, func(r focusRow) string { return r.line.Note }},
 		{"ChargeFrequency", "One-Time|Recurring|Usage-Based", false, false, is("Usage-Based")},
-		{"ChargePeriodEnd", focusDate, true, false, func(r focusRow) string { return focusTime(r.bill.PeriodEnd) }},
-		{"ChargePeriodStart", focusDate, true, false, func(r focusRow) string { return focusTime(r.bill.PeriodStart) }},
+		{"ChargePeriodEnd", focusDate, true, false, func(r focusRow) string { return focusTime(r.to) }},
+		{"ChargePeriodStart", focusDate, true, false, func(r focusRow) string { return focusTime(r.from) }},
 		{"ConsumedQuantity", focusDecimal, false, true, quantity},
 		{"ConsumedUnit", focusText, false, true, unit},
 		{"ContractedCost", focusDecimal, true, false, cost},
 		{"ContractedUnitPrice", focusDecimal, false, true, each},
 		{"EffectiveCost", focusDecimal, true, false, cost},
+		{"InvoiceId", focusText, false, true, func(r focusRow) string { return r.bill.Invoice }},
 		{"InvoiceIssuerName", focusText, true, false, is("nuage")},
 		{"ListCost", focusDecimal, true, false, cost},
 		{"ListUnitPrice", focusDecimal, false, true, each},
@@ -128,6 +141,8 @@ func focusColumns() []focusColumn {
 		{"SubAccountId", focusText, false, true, func(r focusRow) string { return r.line.Project }},
 		{"SubAccountName", focusText, false, true, func(r focusRow) string { return r.line.Project }},
 		{"SubAccountType", focusText, false, true, is("Project")},
+		{"Tags", focusJSON, false, true, focusTags},
+		{"x_Adjusts", focusText, false, true, func(r focusRow) string { return r.line.Adjusts }},
 		{"x_Model", focusText, false, true, func(r focusRow) string { return r.line.Model }},
 		{"x_PriceBook", focusText, false, true, func(r focusRow) string { return r.bill.Book }},
 	}
@@ -139,6 +154,18 @@ func focusPricing(r focusRow) string {
 		return "Dynamic"
 	}
 	return "Standard"
+}
+
+// focusTags are the tags of the resource as key-values; null where it has none.
+func focusTags(r focusRow) string {
+	if len(r.line.Tags) == 0 {
+		return ""
+	}
+	raw, err := json.Marshal(r.line.Tags)
+	if err != nil { // a map of texts always encodes
+		return ""
+	}
+	return string(raw)
 }
 
 // focusDetails are properties of the price; own keys begin with x_.

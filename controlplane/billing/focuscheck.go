@@ -51,8 +51,8 @@ func CheckFocus(r io.Reader) ([]string, error) {
 
 // focusOptional are the columns of FOCUS 1.2 that we don't write and others may.
 const focusOptional = `CapacityReservationId CapacityReservationStatus CommitmentDiscountCategory CommitmentDiscountId CommitmentDiscountName
-CommitmentDiscountQuantity CommitmentDiscountStatus CommitmentDiscountType CommitmentDiscountUnit InvoiceId PricingCurrency
-PricingCurrencyContractedUnitPrice PricingCurrencyEffectiveCost PricingCurrencyListUnitPrice Tags`
+CommitmentDiscountQuantity CommitmentDiscountStatus CommitmentDiscountType CommitmentDiscountUnit PricingCurrency
+PricingCurrencyContractedUnitPrice PricingCurrencyEffectiveCost PricingCurrencyListUnitPrice`
 
 type focusCheck struct {
 	rules   map[string]focusColumn
