@@ -98,7 +98,9 @@ func TestABookThatComesLater(t *testing.T) {
 				return pastTable.Put(tx, c)
 			})
 		}))
-		must(t, p.Store.Update(func(tx *storage.Tx) error { return settingTable.Put(tx, setting{Key: rolledKey, Value: []byte(`{"next":3,"rules":["others"]}`)}) }))
+		must(t, p.Store.Update(func(tx *storage.Tx) error {
+			return settingTable.Put(tx, setting{Key: rolledKey, Value: []byte(`{"next":3,"rules":["others"]}`)})
+		}))
 		p.tally = newTally()
 		azure, err := p.cloud.Ledger.Bill(asCustomer(), api.BillQuery{Book: "azure"})
 		must(t, err)

@@ -1,10 +1,10 @@
 package apitest
 
 import (
-	"context"
 	"archive/tar"
 	"bytes"
 	"compress/gzip"
+	"context"
 	"io"
 	"math/big"
 	"slices"
