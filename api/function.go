@@ -32,10 +32,13 @@ type FunctionSpec struct {
 	MemoryMB    int64             `json:"memoryMb,omitempty" minimum:"0" maximum:"10240" doc:"128 when 0"`
 	TimeoutMs   int64             `json:"timeoutMs,omitempty" minimum:"0" maximum:"900000" doc:"3000 when 0"`
 	Env         map[string]string `json:"env,omitempty"`
+	Secrets     map[string]string `json:"secrets,omitempty" doc:"environment that is sealed at rest and never answered: each value reads ***, and *** keeps the value it has"`
 	Databases   []string          `json:"databases,omitempty" doc:"databases of the project, given as DATABASE_URL (the first) and DATABASE_URL_NAME"`
 	Concurrency int               `json:"concurrency,omitempty" minimum:"0" maximum:"1000" doc:"calls at once at most; 0: as many as the project has"`
 	Network     string            `json:"network,omitempty" enum:",none,project,internet" doc:"none when empty, project when a database is bound"`
 	Async       AsyncSpec         `json:"async,omitzero" doc:"what becomes of asynchronous calls; a change of it makes no version"`
+
+	SecretsVersion int64 `json:"secretsVersion,omitempty" doc:"the cloud's number of this set of secrets; what is sent does not count"`
 }
 
 // AsyncSpec says what becomes of asynchronous calls. Times and numbers are those of AWS Lambda where they are 0 or absent.

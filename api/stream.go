@@ -30,9 +30,10 @@ type WindowSize struct {
 
 // LogQuery says which log lines. Tail 0 means all that is kept.
 type LogQuery struct {
-	Tail   int
-	Follow bool
-	Build  int // of an app: the log of the build of this release, and of its release command, whole; Follow goes on to its end. 0: what its replicas print
+	Tail    int
+	Follow  bool
+	Request string // of a function: only what this call has printed, by its request id
+	Build   int    // of an app: the log of the build of this release, and of its release command, whole; Follow goes on to its end. 0: what its replicas print
 }
 
 // Streams are the verbs that stream, for any noun that has them; noun is a plural as in the HTTP API.

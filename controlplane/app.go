@@ -95,7 +95,7 @@ func checkAppFields(name string, s *api.AppSpec) error {
 	if err := checkAuth(name, s.Auth); err != nil {
 		return err
 	}
-	return errors.Join(checkEnv(s.Env), checkSecrets(name, s))
+	return errors.Join(checkEnv(s.Env), checkSecrets("app", name, s.Secrets, s.Env))
 }
 
 // admitApp makes a release of every change of what a release keeps.
@@ -129,9 +129,15 @@ func (cp *ControlPlane) admitSettings(tx *storage.Tx, old, next *api.App) error 
 	if err := cp.bindPool(tx, next); err != nil {
 		return err
 	}
-	if err := cp.sealSecrets(tx, old, next); err != nil {
+	var was api.AppSpec
+	if old != nil {
+		was = old.Spec
+	}
+	sealed, err := cp.sealSecrets(tx, "app", &next.Meta, secretSet{version: was.SecretsVersion}, secretSet{values: next.Spec.Secrets})
+	if err != nil {
 		return err
 	}
+	next.Spec.Secrets, next.Spec.SecretsVersion = sealed.values, sealed.version
 	if old == nil {
 		next.Status.Replicas = []api.Replica{}
 		next.Status.URL = cp.url(next.Name, next.Project, "app")

@@ -35,8 +35,12 @@ func (cp *ControlPlane) functions() resource[api.Function, api.FunctionSpec] {
 	}
 }
 
-func (cp *ControlPlane) checkFunction(ctx context.Context, _, next *api.Function) error {
+func (cp *ControlPlane) checkFunction(ctx context.Context, old, next *api.Function) error {
 	s := &next.Spec
+	s.SecretsVersion = 0
+	if old != nil {
+		s.SecretsVersion = old.Spec.SecretsVersion
+	}
 	if s.MemoryMB == 0 {
 		s.MemoryMB = api.DefaultMemoryMB
 	}
@@ -76,7 +80,7 @@ func (cp *ControlPlane) checkFunctionFields(name string, s *api.FunctionSpec) er
 	case len(s.Databases) > 0 && s.Network == "none":
 		return api.Errorf(api.Invalid, "cannot deploy function %q with a database and network none: use network project", name)
 	}
-	if err := checkEnv(s.Env); err != nil {
+	if err := errors.Join(checkEnv(s.Env), checkSecrets("function", name, s.Secrets, s.Env)); err != nil {
 		return err
 	}
 	if err := checkAsync(name, s.Async); err != nil {
@@ -95,6 +99,11 @@ func (cp *ControlPlane) admitFunction(tx *storage.Tx, _ api.Actor, old, next *ap
 	if err := errors.Join(cp.admitAsync(tx, next), admitOne(tx, "function", &next.Meta, old == nil, api.Quota{Functions: 1})); err != nil {
 		return err
 	}
+	sealed, err := cp.sealSecrets(tx, "function", &next.Meta, secretSet{version: next.Spec.SecretsVersion}, secretSet{values: next.Spec.Secrets})
+	if err != nil {
+		return err
+	}
+	next.Spec.Secrets, next.Spec.SecretsVersion = sealed.values, sealed.version
 	if old == nil || !sameCode(old.Spec, next.Spec) {
 		next.Status.Version++
 		next.Status.Phase, next.Status.Reason = api.Pending, "being deployed"
@@ -121,5 +130,5 @@ func (cp *ControlPlane) retireFunction(tx *storage.Tx, f *api.Function) (bool, e
 	if err != nil {
 		return true, err
 	}
-	return true, dropVersions(tx, f)
+	return true, errors.Join(dropVersions(tx, f), dropVaults(tx, f.ID))
 }

@@ -3,6 +3,7 @@ package controlplane
 import (
 	"context"
 	"errors"
+	"maps"
 	"strings"
 	"sync"
 	"time"
@@ -212,6 +213,11 @@ func (cp *ControlPlane) bindDatabases(f *api.Function, d *functions.Deployment) 
 		if err := cp.bindNetwork(tx, f, d); err != nil {
 			return err
 		}
+		secrets, err := cp.openSecrets(tx, f.ID, f.Spec.SecretsVersion)
+		if err != nil {
+			return err
+		}
+		maps.Copy(d.Env, secrets)
 		for i, name := range f.Spec.Databases {
 			db, err := cp.databases().find(tx, f.Project, name)
 			if err != nil {

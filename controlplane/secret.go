@@ -1,6 +1,7 @@
 package controlplane
 
 import (
+	"errors"
 	"maps"
 	"slices"
 	"strings"
@@ -9,59 +10,70 @@ import (
 	"nuage/storage"
 )
 
-// vault is one set of an app's secrets, sealed. It never changes: other values are another set, so that a release has its own for
-// good. Specs hold names and masks only, so nothing that is read or answered can tell a value.
+// vault is one set of an app's or a function's secrets, sealed. It never changes: other values are another set, so that a release or a
+// version has its own for good. Specs hold names and masks only, so nothing that is read or answered can tell a value.
 type vault struct {
-	App     string            `json:"app"` // id
+	App     string            `json:"app"` // id of the app or function
 	Version int64             `json:"version"`
 	Values  map[string][]byte `json:"values"` // sealed
 }
 
-func vaultKey(app string, version int64) string { return app + "/" + pad(int(version)) }
+func vaultKey(owner string, version int64) string { return owner + "/" + pad(int(version)) }
 
-func checkSecrets(app string, s *api.AppSpec) error {
-	for name, value := range s.Secrets {
-		if _, both := s.Env[name]; both {
-			return api.Errorf(api.Invalid, "cannot have %q of app %q both as a secret and as a plain setting: unset one", name, app)
+// secretSet is what a spec says of secrets.
+type secretSet struct {
+	values  map[string]string // plain or masked
+	version int64
+}
+
+func checkSecrets(noun, name string, secrets, env map[string]string) error {
+	for secret, value := range secrets {
+		if _, both := env[secret]; both {
+			return api.Errorf(api.Invalid, "cannot have %q of %s %q both as a secret and as a plain setting: unset one", secret, noun, name)
 		}
-		if !envName(name) || strings.ContainsRune(value, 0) {
-			return api.Errorf(api.Invalid, "cannot set the secret %q of app %q: names have A-Z, a-z, 0-9 and _, values no zero byte", name, app)
+		if !envName(secret) || strings.ContainsRune(value, 0) {
+			return api.Errorf(api.Invalid, "cannot set the secret %q of %s %q: names have A-Z, a-z, 0-9 and _, values no zero byte", secret, noun, name)
 		}
 	}
 	return nil
 }
 
-// sealSecrets moves the values of next's secrets into a vault and leaves masks. Where they are what old has, it is old's vault.
-func (cp *ControlPlane) sealSecrets(tx *storage.Tx, old, next *api.App) error {
-	var was api.AppSpec
-	if old != nil {
-		was = old.Spec
-	}
-	before, err := cp.openSecrets(tx, next.ID, was.SecretsVersion)
+// sealSecrets moves the values of next into a vault and returns masks. Where they are what was has, it is the vault of that.
+func (cp *ControlPlane) sealSecrets(tx *storage.Tx, noun string, m *api.Meta, was, next secretSet) (secretSet, error) {
+	before, err := cp.openSecrets(tx, m.ID, was.version)
 	if err != nil {
-		return err
+		return next, err
 	}
 	values, masks := map[string]string{}, map[string]string{}
-	for name, value := range next.Spec.Secrets {
+	for name, value := range next.values {
 		if kept, known := before[name]; value == api.Masked && !known {
-			return api.Errorf(api.Invalid, "cannot keep the secret %q of app %q: it has no value yet, and %s stands for the one it has", name, next.Name, api.Masked)
+			return next, api.Errorf(api.Invalid, "cannot keep the secret %q of %s %q: it has no value yet, and %s stands for the one it has", name, noun, m.Name, api.Masked)
 		} else if value == api.Masked {
 			value = kept
 		}
 		values[name], masks[name] = value, api.Masked
 	}
-	next.Spec.Secrets, next.Spec.SecretsVersion = masks, was.SecretsVersion
 	if len(masks) == 0 {
-		next.Spec.Secrets = nil
+		masks = nil
 	}
 	if maps.Equal(before, values) {
-		return nil
+		return secretSet{masks, was.version}, nil
 	}
-	next.Spec.SecretsVersion, err = cp.fillVault(tx, next.ID, values)
+	version, err := cp.fillVault(tx, m.ID, values)
+	return secretSet{masks, version}, err
+}
+
+// dropVaults forgets all secrets of an app or a function.
+func dropVaults(tx *storage.Tx, owner string) error {
+	var keys []string
+	err := vaultTable.Each(tx, owner+"/", func(v vault) error { keys = append(keys, vaultKey(v.App, v.Version)); return nil })
+	for _, key := range keys {
+		err = errors.Join(err, vaultTable.Delete(tx, key))
+	}
 	return err
 }
 
-// fillVault seals a new set of secrets of an app and returns its version.
+// fillVault seals a new set of secrets of an app or a function and returns its version.
 func (cp *ControlPlane) fillVault(tx *storage.Tx, app string, values map[string]string) (int64, error) {
 	v := vault{App: app, Version: 1, Values: map[string][]byte{}}
 	err := vaultTable.Each(tx, app+"/", func(newest vault) error { v.Version = newest.Version + 1; return nil })
@@ -98,12 +110,12 @@ func (cp *ControlPlane) unseal(v vault) (map[string]string, error) {
 	return out, nil
 }
 
-// readVaults opens all secrets of apps. An app of which one does not open is left alone, and says so.
+// readVaults opens all secrets. An app of which one does not open is left alone, and says so; a function's deploy fails.
 func (cp *ControlPlane) readVaults(tx *storage.Tx, w *world) error {
 	return vaultTable.Each(tx, "", func(v vault) error {
 		values, err := cp.unseal(v)
 		if err != nil {
-			cp.log.Error("secrets of an app do not open; its replicas are left alone", "app", v.App, "error", err)
+			cp.log.Error("secrets do not open; what has them is left alone", "id", v.App, "error", err)
 			w.damaged[v.App] = true
 			return nil
 		}

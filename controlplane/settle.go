@@ -6,7 +6,6 @@ import (
 	"maps"
 	"reflect"
 	"slices"
-	"strings"
 
 	"nuage/api"
 	"nuage/storage"
@@ -145,11 +144,7 @@ func (cp *ControlPlane) dropApp(w *world, a api.App) error {
 		for _, t := range w.by.tracks[a.ID] {
 			errs = append(errs, erase(tx, trackTable, t.ID))
 		}
-		for _, key := range slices.Collect(maps.Keys(w.vaults)) {
-			if strings.HasPrefix(key, a.ID+"/") {
-				errs = append(errs, erase(tx, vaultTable, key))
-			}
-		}
+		errs = append(errs, dropVaults(tx, a.ID))
 		for _, d := range w.drains[a.ID] {
 			errs = append(errs, erase(tx, drainTable, releaseKey(a.ID, d.Release)))
 		}

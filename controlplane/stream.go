@@ -9,6 +9,7 @@ import (
 	"nuage/api"
 	"nuage/compute"
 	"nuage/compute/guest/link"
+	"nuage/functions"
 	"nuage/storage"
 )
 
@@ -173,7 +174,10 @@ func (s streams) Logs(ctx context.Context, project, noun, name string, q api.Log
 		if err != nil {
 			return nil, err
 		}
-		return s.cp.invoker.Logs(f.ID, q.Tail, q.Follow)
+		return s.cp.invoker.Logs(f.ID, functions.LogQuery{Tail: q.Tail, Follow: q.Follow, Request: q.Request})
+	}
+	if q.Request != "" {
+		return nil, api.Errorf(api.Unsupported, "cannot read what a request has printed of %s: functions have that", noun)
 	}
 	if q.Build != 0 {
 		return s.buildLog(ctx, project, noun, name, q)

@@ -29,7 +29,7 @@ type world struct {
 	disks       map[string]disk    // by id
 	apps        []api.App
 	releases    map[string]release           // by releaseKey
-	vaults      map[string]map[string]string // secrets of apps, by vaultKey
+	vaults      map[string]map[string]string // secrets of apps and functions, by vaultKey
 	drains      map[string][]drain           // by app, oldest first
 	appNetworks map[string]appNetwork        // by app
 	comebacks   map[string]comeback          // splits that wait, by app

@@ -14,7 +14,8 @@ const tailBytes = 4 << 10
 
 // callLog takes what one call prints, line by line into the function's log, and keeps the last bytes of it.
 type callLog struct {
-	log *Log
+	log     *Log
+	request string
 
 	mu   sync.Mutex
 	line []byte // begun, without a line feed yet
@@ -24,7 +25,9 @@ type callLog struct {
 // usualBytes is room for what a call that prints nothing itself leaves.
 const usualBytes = 320
 
-func newCallLog(log *Log) *callLog { return &callLog{log: log, kept: make([]byte, 0, usualBytes)} }
+func newCallLog(log *Log, request string) *callLog {
+	return &callLog{log: log, request: request, kept: make([]byte, 0, usualBytes)}
+}
 
 // Write implements io.Writer; it never fails.
 func (c *callLog) Write(p []byte) (int, error) {
@@ -39,7 +42,7 @@ func (c *callLog) write(p []byte) {
 	for {
 		line, rest, ended := bytes.Cut(p, []byte("\n"))
 		if ended && len(c.line) == 0 {
-			c.log.Add(string(line[:min(maxLine, len(line))]))
+			c.log.Add(c.request, string(line[:min(maxLine, len(line))]))
 			p = rest
 			continue
 		}
@@ -49,7 +52,7 @@ func (c *callLog) write(p []byte) {
 		if !ended {
 			return
 		}
-		c.log.Add(string(c.line))
+		c.log.Add(c.request, string(c.line))
 		c.line, p = c.line[:0], rest
 	}
 }

@@ -85,7 +85,7 @@ func (i *Invoker) enter(f *function, v *version) (func(), error) {
 // run is one call from its first to its last log line.
 func (i *Invoker) run(ctx context.Context, f *function, v *version, c Call) (api.Answer, error) {
 	started := i.options.Now()
-	log := newCallLog(f.log)
+	log := newCallLog(f.log, c.RequestID)
 	log.start(c.RequestID, v.Version)
 	outcome, err := i.call(v, c, log)
 	if err != nil {

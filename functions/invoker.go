@@ -198,16 +198,16 @@ func (i *Invoker) projectSlots(project string) *slots {
 	return s
 }
 
-// Logs returns the newest lines of a function, oldest first: at most tail of them, all that is kept for 0. With
-// follow the reader goes on until the caller closes it or the function is removed. NotFound.
-func (i *Invoker) Logs(functionID string, tail int, follow bool) (io.ReadCloser, error) {
+// Logs returns the newest lines of a function that are asked for, oldest first. With Follow the reader goes on until the caller closes
+// it or the function is removed. NotFound.
+func (i *Invoker) Logs(functionID string, q LogQuery) (io.ReadCloser, error) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	f := i.functions[functionID]
 	if f == nil {
 		return nil, api.Errorf(api.NotFound, "cannot read the log of function %q: it is not deployed", functionID)
 	}
-	return f.log.Reader(tail, follow), nil
+	return f.log.Reader(q), nil
 }
 
 // Close refuses new calls, lets those under way finish for Options.Drain, stops the rest and closes the runtimes.

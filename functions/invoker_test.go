@@ -347,7 +347,7 @@ func TestUnknownRuntime(t *testing.T) {
 
 func TestRemove(t *testing.T) {
 	i, f, _ := newTest(t, echo, nil)
-	lines, err := i.Logs("fn-1", 0, true)
+	lines, err := i.Logs("fn-1", LogQuery{Follow: true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -359,7 +359,7 @@ func TestRemove(t *testing.T) {
 	if _, err := io.ReadAll(lines); err != nil { // ends, as the function is gone
 		t.Error(err)
 	}
-	if _, err := i.Logs("fn-1", 0, false); !errors.Is(err, api.NotFound) {
+	if _, err := i.Logs("fn-1", LogQuery{}); !errors.Is(err, api.NotFound) {
 		t.Errorf("got %v", err)
 	}
 }

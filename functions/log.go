@@ -13,25 +13,38 @@ const maxLine = 16 << 10
 type Log struct {
 	mu     sync.Mutex
 	grown  *sync.Cond
-	lines  []string // ring
-	next   int64    // number of lines ever written; line n is lines[n%len]
+	lines  []logLine // ring
+	next   int64     // number of lines ever written; line n is lines[n%len]
 	closed bool
 }
 
+// logLine is one line of a call.
+type logLine struct{ request, text string }
+
+// LogQuery says which lines of a log.
+type LogQuery struct {
+	Tail    int    // so many of the newest at most; 0: all that is kept
+	Follow  bool   // go on as lines come
+	Request string // only those of this call; "": of all
+}
+
+// of tells that a line is asked for.
+func (q LogQuery) of(l logLine) bool { return q.Request == "" || q.Request == l.request }
+
 // NewLog makes a log that keeps the given number of lines.
 func NewLog(lines int) *Log {
-	l := &Log{lines: make([]string, lines)}
+	l := &Log{lines: make([]logLine, lines)}
 	l.grown = sync.NewCond(&l.mu)
 	return l
 }
 
-// Add appends one line, given without its line feed.
-func (l *Log) Add(line string) {
+// Add appends one line of a call, given without its line feed.
+func (l *Log) Add(request, line string) {
 	if len(line) > maxLine {
 		line = line[:maxLine]
 	}
 	l.mu.Lock()
-	l.lines[l.next%int64(len(l.lines))] = line
+	l.lines[l.next%int64(len(l.lines))] = logLine{request, line}
 	l.next++
 	l.mu.Unlock()
 	l.grown.Broadcast()
@@ -45,16 +58,30 @@ func (l *Log) Close() {
 	l.grown.Broadcast()
 }
 
-// Reader reads from the newest tail lines on (0: all that is kept). Without follow it ends at the last line.
+// Reader reads the lines asked for. Without Follow it ends at the last one.
 // A reader slower than the writers misses the lines that were overwritten.
-func (l *Log) Reader(tail int, follow bool) io.ReadCloser {
+func (l *Log) Reader(q LogQuery) io.ReadCloser {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	at := l.oldest()
-	if tail > 0 {
-		at = max(at, l.next-int64(tail))
+	if q.Tail > 0 {
+		at = l.tail(q)
 	}
-	return &logReader{log: l, at: at, end: l.next, follow: follow}
+	return &logReader{log: l, at: at, end: l.next, query: q}
+}
+
+// tail is the number of the line with which the newest ones begin. The lock is held.
+func (l *Log) tail(q LogQuery) int64 {
+	left := q.Tail
+	for at := l.next - 1; at >= l.oldest(); at-- {
+		if q.of(l.lines[at%int64(len(l.lines))]) {
+			left--
+		}
+		if left == 0 {
+			return at
+		}
+	}
+	return l.oldest()
 }
 
 // oldest is the number of the oldest kept line. The lock is held.
@@ -63,7 +90,7 @@ func (l *Log) oldest() int64 { return max(0, l.next-int64(len(l.lines))) }
 type logReader struct {
 	log     *Log
 	at, end int64
-	follow  bool
+	query   LogQuery
 	closed  bool // guarded by log.mu
 	rest    bytes.Buffer
 }
@@ -81,21 +108,33 @@ func (r *logReader) fill() bool {
 	l := r.log
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for r.follow && r.at == l.next && !l.closed && !r.closed {
-		l.grown.Wait()
+	for {
+		for r.query.Follow && r.at == l.next && !l.closed && !r.closed {
+			l.grown.Wait()
+		}
+		ended := !r.query.Follow || l.closed
+		if r.closed {
+			return false
+		}
+		r.take()
+		if r.rest.Len() > 0 || ended {
+			return r.rest.Len() > 0
+		}
 	}
-	end := r.end
-	if r.follow {
+}
+
+// take copies the lines asked for that are there. The lock is held.
+func (r *logReader) take() {
+	l, end := r.log, r.end
+	if r.query.Follow {
 		end = l.next
 	}
-	if r.closed {
-		return false
-	}
 	for r.at = max(r.at, l.oldest()); r.at < end; r.at++ {
-		r.rest.WriteString(l.lines[r.at%int64(len(l.lines))])
-		r.rest.WriteByte('\n')
+		if line := l.lines[r.at%int64(len(l.lines))]; r.query.of(line) {
+			r.rest.WriteString(line.text)
+			r.rest.WriteByte('\n')
+		}
 	}
-	return r.rest.Len() > 0
 }
 
 // Close ends a Read that waits.

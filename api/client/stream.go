@@ -141,6 +141,9 @@ func (s streams) Logs(ctx context.Context, project, noun, name string, q api.Log
 	if q.Follow {
 		query.Set("follow", "true")
 	}
+	if q.Request != "" {
+		query.Set("request", q.Request)
+	}
 	if q.Build != 0 {
 		query.Set("build", strconv.Itoa(q.Build))
 	}

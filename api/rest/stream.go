@@ -128,14 +128,15 @@ func (f *face) streamRoutes() []route {
 
 type logsInput struct {
 	Named
-	Tail   int  `query:"tail" minimum:"0" doc:"only so many last lines; all that are kept when 0 or absent"`
-	Follow bool `query:"follow" doc:"go on as lines come"`
-	Build  int  `query:"build" minimum:"0" doc:"of an app: what the build of this release said, and its release command"`
+	Tail    int    `query:"tail" minimum:"0" doc:"only so many last lines; all that are kept when 0 or absent"`
+	Follow  bool   `query:"follow" doc:"go on as lines come"`
+	Request string `query:"request" maxLength:"80" doc:"of a function: only what the call with this request id has printed"`
+	Build   int    `query:"build" minimum:"0" doc:"of an app: what the build of this release said, and its release command"`
 }
 
 func (f *face) logs(n noun) func(http.ResponseWriter, *http.Request, *logsInput) error {
 	return func(w http.ResponseWriter, r *http.Request, in *logsInput) error {
-		lines, err := f.Cloud.Streams.Logs(r.Context(), in.Project, n.plural, in.Name, api.LogQuery{Tail: in.Tail, Follow: in.Follow, Build: in.Build})
+		lines, err := f.Cloud.Streams.Logs(r.Context(), in.Project, n.plural, in.Name, api.LogQuery{Tail: in.Tail, Follow: in.Follow, Build: in.Build, Request: in.Request})
 		if err != nil {
 			return err
 		}

@@ -87,6 +87,9 @@ func (c *cli) logsCmd(verb, word, plural, short string, complete cobra.Completio
 	if plural == "apps" {
 		cmd.Flags().IntVar(&q.Build, "build", 0, "number of a release: print the log of its build and of its release command; default: what the replicas print")
 	}
+	if plural == "functions" {
+		cmd.Flags().StringVar(&q.Request, "request", "", "id of a call: print only what that has printed; default: all calls")
+	}
 	cmd.Flags().BoolVarP(&q.Follow, "follow", "f", false, "go on and print what comes; default: end")
 	cmd.Flags().IntVar(&q.Tail, "tail", 0, "how many of the last lines; default: all that is kept")
 	return cmd

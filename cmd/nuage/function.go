@@ -51,6 +51,7 @@ func functionColumns() []column[api.Function] {
 		{head: "DATABASES", cell: func(f api.Function) string { return strings.Join(f.Spec.Databases, ",") }, detail: true},
 		{head: "ASYNC", cell: func(f api.Function) string { return asyncText(f.Spec.Async) }, detail: true},
 		{head: "ENV", cell: func(f api.Function) string { return pairsText(f.Spec.Env) }, detail: true},
+		{head: "SECRETS", cell: func(f api.Function) string { return pairsText(f.Spec.Secrets) }, detail: true},
 		{head: "SOURCE", cell: func(f api.Function) string { return f.Spec.Source }, detail: true},
 		{head: "LAST ERROR", cell: func(f api.Function) string { return f.Status.LastError }, detail: true},
 	}
@@ -87,19 +88,21 @@ type functionFlags struct {
 	concurrency                       int
 	timeout                           span
 	databases                         []string
-	env                               pairs
+	env, secrets                      pairs
+	unset                             []string
 	async                             asyncFlags
 }
 
 func (c *cli) functionDeployCmd() *cobra.Command {
-	flags := functionFlags{env: pairs{}}
+	flags := functionFlags{env: pairs{}, secrets: pairs{}}
 	cmd := c.noWaitFlag(&cobra.Command{
 		Use:   "deploy NAME --runtime wasm|python|nodejs|provided --source FILE|DIR|ZIP",
 		Short: "Deploy a function",
 		Long: "Deploy a function: make it, or a new version of it. A wasm function is a WASI command: the event is its stdin, the answer\n" +
 			"its stdout. A handler of Python or Node.js names module and function: main.handler is handler(event, context) in main.py;\n" +
 			"a single file is taken as that module. With runtime provided the code is a program named bootstrap that speaks the AWS\n" +
-			"Lambda Runtime API, as AWS's libraries for Go, Rust or C++ make it. A function that exists keeps what is not given; --env adds to its environment.",
+			"Lambda Runtime API, as AWS's libraries for Go, Rust or C++ make it. A function that exists keeps what is not given; --env and\n" +
+			"--secret add to its environment, --unset takes away.",
 		Example: lines("nuage function deploy hello --runtime python --source hello.py --handler hello.handler",
 			"nuage function deploy greet --runtime wasm --source greet.wasm --memory 256 --timeout 10s",
 			"GOOS=linux CGO_ENABLED=0 go build -tags lambda.norpc -o bootstrap . && nuage function deploy mine --runtime provided --source bootstrap",
@@ -123,6 +126,8 @@ func (f *functionFlags) declare(cmd *cobra.Command) {
 	fs.Var(&f.timeout, "timeout", "how long a call may take, up to 15m")
 	fs.IntVar(&f.concurrency, "concurrency", 0, "calls at once at most; more are refused with 429; 0: as many as the project has")
 	fs.Var(f.env, "env", "a NAME=VALUE in the function's environment, repeatable; default: none")
+	fs.Var(f.secrets, "secret", "a NAME=VALUE in its environment that is sealed at rest and never shown again, repeatable; default: none")
+	fs.StringArrayVar(&f.unset, "unset", nil, "name to take out of its environment, plain or secret, repeatable; default: none")
 	fs.StringArrayVar(&f.databases, "database", nil, "database it gets, repeatable: the first as DATABASE_URL, each as DATABASE_URL_NAME; default: none")
 	fs.Var(optional(&f.network, "none", "project", "internet"), "network", "what it can reach: none, project or internet; default: none, project with a database")
 	f.async.declare(fs)
@@ -216,7 +221,18 @@ func (f functionFlags) apply(spec *api.FunctionSpec, given func(string) bool) {
 		spec.Network = f.network
 	}
 	f.async.apply(&spec.Async, given)
-	spec.Env = f.env.into(maps.Clone(spec.Env))
+	spec.Env, spec.Secrets = maps.Clone(spec.Env), maps.Clone(spec.Secrets)
+	for _, name := range f.unset {
+		delete(spec.Env, name)
+		delete(spec.Secrets, name)
+	}
+	for name := range f.env { // set the other way, it moves
+		delete(spec.Secrets, name)
+	}
+	for name := range f.secrets {
+		delete(spec.Env, name)
+	}
+	spec.Env, spec.Secrets = f.env.into(spec.Env), f.secrets.into(spec.Secrets)
 }
 
 // finishFunction waits for a deploy and says why it failed.
