@@ -138,6 +138,32 @@ type receipt struct {
 	Attempt     int       `json:"t,omitempty"` // of an asynchronous call
 }
 
+// appendJSON appends r as encoding/json writes it.
+func (r receipt) appendJSON(b []byte) []byte {
+	b = api.AppendText(append(b, `{"id":`...), r.RequestID)
+	b = api.AppendText(append(b, `,"p":`...), r.Project)
+	b = api.AppendText(append(b, `,"n":`...), r.Function)
+	b = api.AppendText(append(b, `,"f":`...), r.FunctionID)
+	b = strconv.AppendInt(append(b, `,"v":`...), int64(r.Version), 10)
+	b = api.AppendTime(append(b, `,"at":`...), r.StartedAt)
+	b = api.AppendTime(append(b, `,"b":`...), r.BilledAt)
+	if r.Cold {
+		b = append(b, `,"c":true`...)
+	}
+	b = strconv.AppendInt(append(b, `,"d":`...), r.DurationUs, 10)
+	if r.InitUs != 0 {
+		b = strconv.AppendInt(append(b, `,"i":`...), r.InitUs, 10)
+	}
+	b = strconv.AppendInt(append(b, `,"ms":`...), r.BilledMs, 10)
+	b = strconv.AppendInt(append(b, `,"mb":`...), r.MemoryMB, 10)
+	b = strconv.AppendInt(append(b, `,"mx":`...), r.MaxMemoryMB, 10)
+	b = api.AppendText(append(b, `,"s":`...), r.Status)
+	if r.Attempt != 0 {
+		b = strconv.AppendInt(append(b, `,"t":`...), int64(r.Attempt), 10)
+	}
+	return append(b, '}')
+}
+
 func (r receipt) public() api.Receipt {
 	return api.Receipt{RequestID: r.RequestID, Project: r.Project, Function: r.Function, FunctionID: r.FunctionID, Version: r.Version,
 		StartedAt: r.StartedAt, BilledAt: r.BilledAt, Cold: r.Cold, DurationMs: millis(r.DurationUs), InitMs: millis(r.InitUs),
@@ -177,7 +203,7 @@ func (j journal) Finish(ctx context.Context, r functions.Record) (api.Receipt, e
 	if err != nil {
 		return rated, err
 	}
-	record, err := receiptLog.Record(stored)
+	record, err := receiptLog.Encoded(stored, stored.appendJSON(make([]byte, 0, 512)))
 	if err != nil {
 		return rated, err
 	}

@@ -57,6 +57,11 @@ func (l *Log[T]) Record(value T) (Record, error) {
 	if err != nil {
 		return Record{}, api.Errorf(api.Internal, "cannot append to %s: %w", l.name, err)
 	}
+	return l.Encoded(value, data)
+}
+
+// Encoded is Record with the JSON of value, which the caller has made, as where encoding/json is too slow for it.
+func (l *Log[T]) Encoded(value T, data []byte) (Record, error) {
 	r := Record{log: l.name, data: data}
 	for _, ix := range l.indexes {
 		v := ix.value(&value)

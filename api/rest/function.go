@@ -3,7 +3,6 @@ package rest
 import (
 	"context"
 	"encoding/base64"
-	"encoding/json"
 	"io"
 	"net/http"
 	"strconv"
@@ -65,7 +64,8 @@ func readEvent(w http.ResponseWriter, r *http.Request, in *invokeInput) (payload
 	if r.ContentLength == 0 {
 		return nil, nil
 	}
-	deadlines(w, time.Now().Add(bodyTime))
+	c := http.NewResponseController(w)
+	_ = c.SetReadDeadline(time.Now().Add(bodyTime)) // a writer of a test has none
 	most := int64(api.MaxPayloadBytes)
 	if in.Type == string(api.Async) {
 		most = api.MaxEventBytes
@@ -80,7 +80,7 @@ func readEvent(w http.ResponseWriter, r *http.Request, in *invokeInput) (payload
 	if err != nil {
 		return nil, event.explain(refuseBody(event, err))
 	}
-	deadlines(w, time.Time{})
+	_ = c.SetReadDeadline(time.Time{})
 	return payload, nil
 }
 
@@ -93,13 +93,10 @@ func refuseBody(l *limited, err error) error {
 }
 
 func writeAnswer(w http.ResponseWriter, kind api.InvocationType, withLog bool, a api.Answer) error {
-	receipt, err := json.Marshal(a.Receipt)
-	if err != nil {
-		return err
-	}
 	h := w.Header()
+	receipt := func() string { return string(a.Receipt.AppendJSON(make([]byte, 0, 512))) }
 	if kind == api.DryRun {
-		h.Set(api.HeaderReceipt, string(receipt))
+		h.Set(api.HeaderReceipt, receipt())
 		w.WriteHeader(http.StatusNoContent)
 		return nil
 	}
@@ -108,13 +105,15 @@ func writeAnswer(w http.ResponseWriter, kind api.InvocationType, withLog bool, a
 		w.WriteHeader(http.StatusAccepted)
 		return nil
 	}
-	h.Set(api.HeaderReceipt, string(receipt))
+	h.Set(api.HeaderReceipt, receipt())
 	h.Set(api.HeaderBilledMs, strconv.FormatInt(a.Receipt.BilledMs, 10))
 	setIf(h, a.Receipt.Cold, api.HeaderInitMs, a.Receipt.InitMs)
 	setIf(h, a.FunctionError != "", api.HeaderFunctionError, a.FunctionError)
-	setIf(h, withLog, api.HeaderLog, base64.StdEncoding.EncodeToString([]byte(a.Log)))
+	if withLog {
+		h.Set(api.HeaderLog, base64.StdEncoding.EncodeToString([]byte(a.Log)))
+	}
 	setIf(h, true, "Content-Type", mediaType(a.ContentType))
-	_, err = w.Write(a.Payload)
+	_, err := w.Write(a.Payload)
 	return err
 }
 

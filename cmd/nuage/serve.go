@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"syscall"
 	"time"
@@ -51,8 +52,14 @@ type cloud struct {
 	api, apps net.Listener
 }
 
+// ballast is memory that is never touched, and so never taken from the machine: the collector lets as much garbage gather as there is memory
+// in use, and without it a cloud with little in use would collect a hundred times a second while functions are called.
+const ballast = 64 << 20
+
 // serve opens a cloud and runs it until ctx ends or somebody shuts it down. Workloads outlive it.
 func serve(ctx context.Context, conf serveConfig) (err error) {
+	untouched := make([]byte, ballast)
+	defer runtime.KeepAlive(untouched)
 	ctx, shutdown := context.WithCancel(ctx)
 	defer shutdown()
 	c := &cloud{conf: conf, registry: prometheus.NewRegistry()}

@@ -43,6 +43,7 @@ type Book struct {
 	prices map[string]*price
 	calls  CallRule
 	reach  time.Duration
+	rated  ratedCalls
 	banded bool // some price depends on what was used before in its month
 }
 
