@@ -137,7 +137,7 @@ type Ledger interface {
 	Close(ctx context.Context, period string) (Bill, error)
 	// Invoices answers what is closed, oldest first. Invalid: bad page.
 	Invoices(ctx context.Context, page Page) (List[Invoice], error)
-	// Retention answers how long receipts are kept, and what there is of them.
+	// Retention answers how long receipts are kept, and what there is of them. Forbidden to a token limited to a project.
 	Retention(ctx context.Context) (Retention, error)
 	// SetRetention says how long receipts are kept; only Days counts. Invalid: under 0 or over 100 years. Forbidden to a token limited to a
 	// project.

@@ -194,7 +194,7 @@ func (t *tally) unreached(rules []billing.CallRule, rule billing.CallRule, q bil
 }
 
 func (l ledger) Retention(ctx context.Context) (out api.Retention, err error) {
-	if _, err := l.cp.actor(ctx); err != nil {
+	if _, err := l.cp.wholeCloud(ctx, "see what there is of receipts"); err != nil {
 		return out, err
 	}
 	err = l.cp.Store.View(func(tx *storage.Tx) error {

@@ -14,7 +14,7 @@ func (f *face) ledgerRoutes() []route {
 		{get, "/v1/bill", anyToken, "bill", "get-bill", "Show the bill of a period", handle(f.bill)},
 		{get, "/v1/invoices", anyToken, "bill", "list-invoices", "List the periods that are closed, oldest first", handle(f.invoices)},
 		{post, "/v1/invoices", accountToken, "bill", "close-period", "Close a month: its bill does not change any more", handle(f.closePeriod, example(closing{Period: "2026-11"}))},
-		{get, "/v1/retention", anyToken, "bill", "get-retention", "Say how long receipts are kept", handle(f.retention)},
+		{get, "/v1/retention", accountToken, "bill", "get-retention", "Say how long receipts are kept", handle(f.retention)},
 		{put, "/v1/retention", accountToken, "bill", "set-retention", "Keep receipts for so many days", handle(f.setRetention, example(map[string]int{"days": 90}))},
 		{get, "/v1/prices", anyToken, "bill", "get-prices", "Show a price book", handle(f.prices)},
 		{get, "/v1/clock", anyToken, "bill", "get-clock", "Show the billing clock", handle(f.clock)},
