@@ -1,4 +1,4 @@
-# nuage: build, engine, demo, test, lint, bench, clean. Nothing is needed before but git, Go, make and, for an engine,
+# nuage: build, engine, demo, test, labs, lint, bench, clean. Nothing is needed before but git, Go, make and, for an engine,
 # Docker or root on Debian or Ubuntu.
 
 GO      ?= go
@@ -7,7 +7,7 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 GUEST   := cmd/nuage/guestbin/nuage-guest-$(ARCH)
 STATIC  := CGO_ENABLED=0 $(GO) build -trimpath
 
-.PHONY: build guest engine demo test lint bench clean
+.PHONY: build guest engine demo test labs lint bench clean
 
 build: guest
 	@$(STATIC) -ldflags "-s -w -X main.buildVersion=$(VERSION)" -o bin/nuage ./cmd/nuage
@@ -23,6 +23,9 @@ demo: build
 
 test: guest
 	@bash .ci/test
+
+labs: build
+	@bash .ci/labs
 
 lint:
 	@bash .ci/lint

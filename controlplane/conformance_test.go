@@ -5,11 +5,14 @@ import (
 	"time"
 
 	"nuage/api/apitest"
+	"nuage/controlplane/labs"
 )
 
 func TestConformance(t *testing.T) {
 	apitest.Run(t, func(t *testing.T) apitest.Fixture {
-		p := newPlane(t, setup{wasm: true})
+		shipped, err := labs.Load(labs.Shipped())
+		must(t, err)
+		p := newPlane(t, setup{wasm: true, labs: shipped})
 		eventually(t, "ready", func() bool { return p.Ready() == nil })
 		return apitest.Fixture{Cloud: p.cloud, Context: asCustomer(), Patience: 20 * time.Second}
 	})

@@ -18,6 +18,7 @@ import (
 	"nuage/compute/sim"
 	"nuage/controlplane/billing"
 	"nuage/controlplane/ingress"
+	"nuage/controlplane/labs"
 	"nuage/functions"
 	"nuage/functions/wasm"
 	"nuage/storage"
@@ -47,6 +48,7 @@ type setup struct {
 
 	spotRate float64        // as Options have it; the notice is a minute
 	chance   func() float64 // Random of the Options
+	labs     *labs.Library
 }
 
 // start opens a plane and lets it converge.
@@ -111,7 +113,7 @@ func (p *plane) open(s setup) error {
 	edge := ingress.New(ingress.Options{Logger: log, Now: time.Now})
 	p.closers = append(p.closers, edge.Close)
 	p.ControlPlane, err = New(context.Background(), Options{
-		Store: store, Sealer: sealer, Engine: engine, Runtimes: map[string]functions.Runtime{"wasm": runtime, "python": python}, Edge: edge, Books: books,
+		Store: store, Sealer: sealer, Engine: engine, Runtimes: map[string]functions.Runtime{"wasm": runtime, "python": python}, Edge: edge, Books: books, Labs: s.labs,
 		Logger: log, Metrics: p.registry, Now: time.Now, NewID: newID, BlobDir: filepath.Join(s.dir, "blobs"), CacheDir: filepath.Join(s.dir, "cache"),
 		Version: "test", API: "127.0.0.1:7070", EdgeAddr: "127.0.0.1:7080",
 		SpotRate: s.spotRate, SpotNotice: time.Minute, Random: s.chance, Shutdown: func() {

@@ -92,6 +92,7 @@ func Run(t *testing.T, open func(*testing.T) Fixture) {
 	t.Run("Clock", s.clock)
 	t.Run("Activities", s.activities)
 	t.Run("Comparisons", s.comparisons)
+	t.Run("Labs", s.labs)
 	t.Run("System", s.system)
 }
 
