@@ -43,6 +43,7 @@ type Cloud struct {
 	Budgets        Budgets
 	Clock          Clock
 	Comparisons    Comparisons
+	Advisories     Advisories
 	Labs           Labs
 	System         System
 }

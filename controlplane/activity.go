@@ -67,6 +67,8 @@ func layerOf(noun, verb, detail string) api.Layer {
 		return api.LayerOperatingSystem
 	case "instance restart":
 		return api.LayerVirtualization
+	case "app patch", "database patch":
+		return api.LayerOperatingSystem
 	case "app restart", "app build", "database restart", "function load":
 		return api.LayerRuntime
 	case "app route", "app drain", "app split", "trigger create", "trigger delete", "function alias", "function delete-alias":

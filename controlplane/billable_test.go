@@ -32,7 +32,7 @@ var billable = map[string][]string{
 	"Topics":         {"topic-requests"},
 	"InstanceGroups": nil, // their members are billed
 	"Networks":       nil, "SecurityGroups": nil, "Keys": nil, "Projects": nil, "Users": nil, "Tokens": nil,
-	"Budgets": nil, "Sources": nil, "Streams": nil, "Activities": nil, "Ledger": nil, "Clock": nil, "Comparisons": nil, "Labs": nil, "System": nil,
+	"Budgets": nil, "Sources": nil, "Streams": nil, "Activities": nil, "Ledger": nil, "Clock": nil, "Comparisons": nil, "Advisories": nil, "Labs": nil, "System": nil,
 }
 
 // TestEveryNounIsBilledOrFree: none is forgotten, every meter has a price in every book, and a world that has one of each

@@ -27,7 +27,7 @@ func (c comparisons) measures(w *world, subjects []subject, works []api.Activity
 	if err != nil {
 		return nil, err
 	}
-	out = append(out, calls...)
+	out = append(append(out, calls...), w.patching(subjects, c.cp.Now())...)
 	cost, err := c.cost(w, subjects)
 	return append(append(out, hourly(costs)...), cost), err
 }
@@ -218,3 +218,29 @@ func crossings(costs []api.SubjectCost) []api.BreakEven {
 	}
 	return out
 }
+
+// patching says of the vulnerable package planted last in each subject who patched it, and how long that took; up to now where nobody has.
+func (w *world) patching(subjects []subject, now time.Time) []api.Measure {
+	by := api.Measure{Name: "vulnerable package patched by", Unit: "who", Values: map[string]string{}, Kind: "counted", Times: map[string]time.Time{}}
+	after := api.Measure{Name: "vulnerable for", Unit: "s", Values: map[string]string{}, Kind: "measured"}
+	for _, s := range subjects {
+		for _, f := range w.findings {
+			if f.ID != s.meta.ID || !f.Planted || f.PlantedAt.Before(by.Times[s.Name]) {
+				continue
+			}
+			end := now
+			if f.PatchedAt != nil {
+				end = *f.PatchedAt
+			}
+			by.Times[s.Name], by.Values[s.Name], after.Values[s.Name] = f.PlantedAt, orElse(string(f.By), "nobody yet"), decimalSeconds(end.Sub(f.PlantedAt))
+		}
+	}
+	by.Times = nil
+	if len(by.Values) == 0 {
+		return nil
+	}
+	return []api.Measure{by, after}
+}
+
+// decimalSeconds is a duration in seconds, to the thousandth.
+func decimalSeconds(d time.Duration) string { return millis(d.Milliseconds()) }

@@ -79,6 +79,7 @@ type ControlPlane struct {
 	used         *usage    // of volumes
 	measureDue   time.Time // of the loop alone: when volumes are to be measured again
 	helpers      *set      // one-off containers in use
+	scanDue      *dueTimes // when what is vulnerable is to be looked into again
 	scratches    scratches
 	shipDue      *dueTimes // when the logs of databases are to be archived again
 	buildLogs    *buildLogs
@@ -105,7 +106,7 @@ func New(ctx context.Context, o Options) (*ControlPlane, error) {
 	if o.Labs == nil {
 		o.Labs = &labs.Library{}
 	}
-	cp := &ControlPlane{Options: o, log: o.Logger, started: o.Now(), changes: newBroadcast(), labsDue: newBroadcast(), networks: newSet(), used: &usage{bytes: map[string]int64{}}, helpers: newSet(), shipDue: &dueTimes{at: map[string]time.Time{}}, scratches: make(scratches, scratchesAtOnce), buildLogs: newBuildLogs(), inService: newInService(), tally: newTally()}
+	cp := &ControlPlane{Options: o, log: o.Logger, started: o.Now(), changes: newBroadcast(), labsDue: newBroadcast(), networks: newSet(), used: &usage{bytes: map[string]int64{}}, helpers: newSet(), shipDue: &dueTimes{at: map[string]time.Time{}}, scanDue: &dueTimes{at: map[string]time.Time{}}, scratches: make(scratches, scratchesAtOnce), buildLogs: newBuildLogs(), inService: newInService(), tally: newTally()}
 	if err := cp.openClock(); err != nil {
 		return nil, err
 	}
@@ -191,7 +192,7 @@ func (cp *ControlPlane) Cloud() api.Cloud {
 		InstanceGroups: instanceGroups{cp.instanceGroups()}, Apps: apps{cp.apps()}, Databases: databases{cp.databases()}, Backups: cp.backups(),
 		AuthPools: authPools{cp.authPools()}, PoolUsers: poolUsers{cp},
 		Functions: functionVerbs{cp.functions()}, Versions: functionVersions{cp}, Triggers: cp.triggers(), Queues: queues{cp.queues()}, Messages: messages{cp}, Topics: topics{cp.topics()}, Budgets: budgets{cp.budgets()}, Sources: sources{cp}, Streams: streams{cp},
-		Activities: activities{cp}, Ledger: ledger{cp}, Clock: billingClock{cp}, Comparisons: comparisons{cp}, Labs: labVerbs{cp}, System: system{cp},
+		Activities: activities{cp}, Ledger: ledger{cp}, Clock: billingClock{cp}, Comparisons: comparisons{cp}, Advisories: advisoryVerbs{cp}, Labs: labVerbs{cp}, System: system{cp},
 	}
 }
 

@@ -267,6 +267,7 @@ func (l *loop) act(ctx context.Context, w *world) {
 	l.cp.tendBackups(ctx, w)
 	l.cp.rotateLogins(ctx, w)
 	l.cp.tendArchives(ctx, w)
+	l.cp.tendFindings(ctx, w)
 	for _, s := range diff(w.planned, w.observed, w.reboots(), w.damaged) {
 		if l.hold(w, s) {
 			continue

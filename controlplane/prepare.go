@@ -27,7 +27,7 @@ func (cp *ControlPlane) makeReady(ctx context.Context, a api.App, r release) err
 	case r.held():
 		err = cp.holdImage(ctx, a, r)
 	}
-	if err == nil && r.Command != "" {
+	if err == nil && r.Command != "" && !r.Prepared {
 		err = cp.runReleaseCommand(ctx, a, r, said)
 	}
 	if errors.Is(err, api.Unavailable) || ctx.Err() != nil {
@@ -84,8 +84,12 @@ func (cp *ControlPlane) findOrBuild(ctx context.Context, a api.App, r release, l
 	return now, err
 }
 
-// billBuild writes the minutes of a build that made an image; one that failed costs nothing. from is in billing time.
+// billBuild writes the minutes of a build that made an image; one that failed costs nothing, nor does a patch of the platform's. from is in
+// billing time.
 func (cp *ControlPlane) billBuild(tx *storage.Tx, a api.App, r release, from time.Time) error {
+	if r.Patch != nil {
+		return nil
+	}
 	end := cp.billingNow()
 	u := api.Usage{ID: "build-" + releaseKey(a.ID, r.Number), Project: a.Project, Service: "apps", Resource: a.Name, ResourceID: a.ID,
 		Meter: billing.BuildMinutes, Quantity: billing.Millis(from, end), Start: from, End: end}
@@ -103,6 +107,11 @@ func short(id string) string {
 
 // releaseImage returns a release with its image: found, or built.
 func (cp *ControlPlane) releaseImage(ctx context.Context, a api.App, r release, log io.Writer) (release, error) {
+	if r.Patch != nil {
+		image, err := cp.buildPatch(ctx, a, r, log)
+		r.Image, r.Bytes, r.Tag = image.ID, image.Size, imageTag(a.ID, r.Number)
+		return r, err
+	}
 	if r.Spec.Source == "" {
 		image, err := cp.findImage(ctx, r.Spec.Image)
 		r.Image, r.Bytes = image.ID, image.Size

@@ -293,6 +293,10 @@ func forgetProject(tx *storage.Tx, name string) error {
 	if err != nil {
 		return err
 	}
+	err = findingTable.Each(tx, name+"/", func(f finding) error { return findingTable.Delete(tx, f.key()) })
+	if err != nil {
+		return err
+	}
 	return erase(tx, settingTable, hostsKey(name))
 }
 

@@ -81,6 +81,7 @@ type release struct {
 	Prepared   bool      `json:"prepared,omitempty"` // it ran
 	Canary     int       `json:"canary,omitempty"`   // percent of the requests that it gets when it serves; 0: all
 	Login      int       `json:"login,omitempty"`    // number of the login of its database that it has
+	Patch      *patch    `json:"patch,omitempty"`    // its image is made from another one by the platform's patch
 }
 
 // held tells that its image was built for an app of another project, and has a tag here that keeps it.
@@ -200,6 +201,7 @@ var (
 	replayTable     = storage.NewTable("replays", func(r *replay) string { return r.Key })
 	measureTable    = storage.NewTable("measurements", func(m *measured) string { return m.key() })
 	labRunTable     = storage.NewTable("lab-runs", func(r *labRun) string { return r.Key })
+	findingTable    = storage.NewTable("findings", func(f *finding) string { return f.key() })
 	settingTable    = storage.NewTable("settings", func(s *setting) string { return s.Key })
 
 	functionVersionTable = storage.NewTable("function-versions", func(v *functionVersion) string { return functionVersionKey(v.Function, v.Version) })

@@ -50,6 +50,7 @@ type world struct {
 	budgets     []api.Budget
 	tracks      map[string]track // by workload
 	runs        map[string]run
+	findings    []finding       // vulnerable packages that were planted
 	damaged     map[string]bool // ids of nouns of which something does not decode
 	lostRuns    map[string]bool // keys of runs that do not decode
 
@@ -120,6 +121,7 @@ func (cp *ControlPlane) read() (*world, error) {
 			func() error { return all(tx, budgetTable, &w.budgets) },
 			func() error { return index(tx, trackTable, w.tracks, func(t track) string { return t.ID }) },
 			func() error { return index(tx, runTable, w.runs, func(r run) string { return r.Key }) },
+			func() error { return all(tx, findingTable, &w.findings) },
 			func() error { return cp.readLogins(tx, w) },
 			func() error { return cp.readSecrets(tx, w) },
 			func() error { return cp.readVaults(tx, w) },

@@ -607,6 +607,14 @@ func (s *suite) comparisons(t *testing.T) {
 	}
 	_, err = s.Cloud.Comparisons.Compare(s.Context, project, []string{"nobody"})
 	wants(t, "compare nobody", err, api.NotFound)
+	if feed, err := s.Cloud.Advisories.Feed(s.Context); err != nil || len(feed.Items) == 0 || feed.Items[0].Affected == feed.Items[0].Fixed {
+		t.Errorf("the feed is %+v, %v", feed.Items, err)
+	}
+	if found, err := s.Cloud.Advisories.Findings(s.Context, project); err != nil || len(found.Items) > 0 {
+		t.Errorf("found %+v, %v where nothing was planted", found.Items, err)
+	}
+	_, err = s.Cloud.Advisories.Plant(s.Context, project, api.Planting{Advisory: "NUAGE-0-0", Subjects: []string{"echo"}})
+	wants(t, "plant what no advisory is about", err, api.NotFound)
 	m.Value = "fast"
 	wants(t, "measure no figure", s.Cloud.Comparisons.Measure(s.Context, project, m), api.Invalid)
 	m.Value, m.Subject = "1", "nobody"

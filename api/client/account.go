@@ -147,6 +147,20 @@ func (k clock) Change(ctx context.Context, change api.ClockChange) (api.ClockSta
 	return ask[api.ClockState](ctx, k.c, request{method: http.MethodPost, path: path("clock"), in: change})
 }
 
+type advisories struct{ c *conn }
+
+func (a advisories) Feed(ctx context.Context) (api.List[api.Advisory], error) {
+	return ask[api.List[api.Advisory]](ctx, a.c, request{method: http.MethodGet, path: path("advisories")})
+}
+
+func (a advisories) Findings(ctx context.Context, project string) (api.List[api.Finding], error) {
+	return ask[api.List[api.Finding]](ctx, a.c, request{method: http.MethodGet, path: path("projects", project, "findings")})
+}
+
+func (a advisories) Plant(ctx context.Context, project string, p api.Planting) (api.List[api.Finding], error) {
+	return ask[api.List[api.Finding]](ctx, a.c, request{method: http.MethodPost, path: path("projects", project, "findings"), in: p})
+}
+
 type comparisons struct{ c *conn }
 
 func (x comparisons) Compare(ctx context.Context, project string, names []string) (api.Comparison, error) {

@@ -60,6 +60,7 @@ func New(url, token string, opts ...Option) api.Cloud {
 		Ledger:         ledger{c},
 		Clock:          clock{c},
 		Comparisons:    comparisons{c},
+		Advisories:     advisories{c},
 		Labs:           labs{c},
 		System:         system{c},
 	}

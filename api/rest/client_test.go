@@ -71,7 +71,12 @@ func TestClientCarriesValues(t *testing.T) {
 		"invoices":     func(c api.Cloud) (any, error) { return c.Ledger.Invoices(ctx, api.Page{After: "2026-10"}) },
 		"retention":    func(c api.Cloud) (any, error) { return c.Ledger.Retention(ctx) },
 		"keep":         func(c api.Cloud) (any, error) { return c.Ledger.SetRetention(ctx, api.Retention{Days: 9}) },
-		"compare":      func(c api.Cloud) (any, error) { return c.Comparisons.Compare(ctx, "p", []string{"a,b", "app/c"}) },
+		"advisories":   func(c api.Cloud) (any, error) { return c.Advisories.Feed(ctx) },
+		"findings":     func(c api.Cloud) (any, error) { return c.Advisories.Findings(ctx, "p") },
+		"plant": func(c api.Cloud) (any, error) {
+			return c.Advisories.Plant(ctx, "p", api.Planting{Advisory: "N-1", Subjects: []string{"a", "app/b"}})
+		},
+		"compare": func(c api.Cloud) (any, error) { return c.Comparisons.Compare(ctx, "p", []string{"a,b", "app/c"}) },
 		"measure": func(c api.Cloud) (any, error) {
 			return nil, c.Comparisons.Measure(ctx, "p", api.Measurement{Subject: "a", Name: "recovery", Value: "1"})
 		},

@@ -59,6 +59,7 @@ func fakeCloud() api.Cloud {
 		Ledger:      fakeLedger{},
 		Clock:       fakeClock{},
 		Comparisons: fakeComparisons{},
+		Advisories:  fakeAdvisories{},
 		System:      fakeSystem{},
 	}
 }
@@ -442,6 +443,23 @@ func (fakeClock) Get(context.Context) (api.ClockState, error) { return api.Clock
 
 func (fakeClock) Change(_ context.Context, c api.ClockChange) (api.ClockState, error) {
 	return api.ClockState{Speed: c.Speed, AheadSeconds: c.AdvanceSeconds}, nil
+}
+
+type fakeAdvisories struct{}
+
+func (fakeAdvisories) Feed(context.Context) (api.List[api.Advisory], error) {
+	return api.List[api.Advisory]{Items: []api.Advisory{{ID: "N-1"}}}, nil
+}
+
+func (fakeAdvisories) Findings(_ context.Context, project string) (api.List[api.Finding], error) {
+	return api.List[api.Finding]{Items: []api.Finding{{Resource: project}}}, nil
+}
+
+func (fakeAdvisories) Plant(_ context.Context, _ string, p api.Planting) (l api.List[api.Finding], err error) {
+	for _, s := range p.Subjects {
+		l.Items = append(l.Items, api.Finding{Advisory: p.Advisory, Resource: s})
+	}
+	return l, nil
 }
 
 type fakeComparisons struct{}

@@ -135,7 +135,28 @@ func (f *face) comparisonRoutes() []route {
 		{get, "/v1/projects/{project}/compare", anyToken, "compare", "compare", "Lay recorded work beside the published responsibility matrix", handle(f.compare)},
 		{post, "/v1/projects/{project}/measurements", anyToken, "compare", "create-measurement", "Store a figure measured from outside",
 			handle(f.measure, example(sample), status(http.StatusNoContent))},
+		{get, "/v1/advisories", anyToken, "compare", "list-advisories", "List the advisories of the feed", handle(f.advisories)},
+		{get, "/v1/projects/{project}/findings", anyToken, "compare", "findings", "What was found vulnerable, and who patched it", handle(f.findings)},
+		{post, "/v1/projects/{project}/findings", anyToken, "compare", "plant", "Plant a vulnerable package in running containers",
+			handle(f.plant, example(api.Planting{Advisory: "NUAGE-2026-1", Subjects: []string{"vm", "app/shop"}}))},
 	}
+}
+
+func (f *face) advisories(ctx context.Context, _ *nothing) (*body[api.List[api.Advisory]], error) {
+	return list(f.Cloud.Advisories.Feed(ctx))
+}
+
+func (f *face) findings(ctx context.Context, in *InProject) (*body[api.List[api.Finding]], error) {
+	return list(f.Cloud.Advisories.Findings(ctx, in.Project))
+}
+
+type plantInput struct {
+	InProject
+	Body api.Planting
+}
+
+func (f *face) plant(ctx context.Context, in *plantInput) (*body[api.List[api.Finding]], error) {
+	return list(f.Cloud.Advisories.Plant(ctx, in.Project, in.Body))
 }
 
 type compareInput struct {

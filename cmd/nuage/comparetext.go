@@ -59,9 +59,10 @@ func frenchPage() comparePageText {
 			"virtualization": "virtualisation", "physical": "machines physiques"},
 		measures: map[string]string{"steps by the customer": "étapes du client", "steps by the platform": "étapes de la plateforme", "customer's first to last step": "de la première à la dernière étape du client",
 			"first answer": "première réponse", "latency p50": "latence p50", "latency p99": "latence p99", "recovery after kill": "rétablissement après un arrêt brutal", "cold call": "appel à froid", "warm call": "appel à chaud",
+			"vulnerable package patched by": "paquet vulnérable corrigé par", "vulnerable for": "vulnérable pendant",
 			"cost so far": "coût jusqu’ici", "cost of an idle hour": "coût d’une heure au repos", "cost of 1,000 more requests": "coût de 1 000 requêtes de plus"},
 		kinds: map[string]string{"counted": "compté", "measured": "mesuré", "billed": "facturé"},
-		units: map[string]string{"count": "nombre", "min": "min"},
+		units: map[string]string{"count": "nombre", "min": "min", "who": "qui"},
 	}
 }
 

@@ -22,6 +22,7 @@ func testHealing(t *testing.T, c *liveCloud) {
 	t.Run("instance killed", func(t *testing.T) { testKilled(t, c) })
 	t.Run("replica killed", func(t *testing.T) { testReplicaKilled(t, c) })
 	t.Run("replica removed", func(t *testing.T) { testReplicaRemoved(t, c) })
+	t.Run("advisory", func(t *testing.T) { testAdvisory(t, c) })
 }
 
 // testRemoved removes the container of an instance: within 2 s of that another one runs with the same address and host key.

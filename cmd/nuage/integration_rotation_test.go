@@ -21,7 +21,7 @@ func testRotation(t *testing.T, c *liveCloud) {
 	hostile(t, c)
 	for round, user := range []string{"nuage_a", "nuage_b"} {
 		before := c.credentials(t, "accounts")
-		answers := c.askAllTheTime(t, "clerk")
+		answers := c.askAllTheTime(t, "clerk", "POST", "/")
 		var after api.Credentials
 		c.decode(t, &after, "database", "credentials", "accounts", "--rotate", "-o", "json")
 		if good := answers(); good == 0 {
@@ -63,9 +63,9 @@ func (c *liveCloud) entersAs(t *testing.T, l api.Credentials) error {
 	return conn.Close(ctx)
 }
 
-// askAllTheTime has an app query its database without a pause, by two clients. The function ends that, and answers how many answers were good;
+// askAllTheTime asks an app without a pause, by two clients. The function ends that, and answers how many answers were good;
 // each other one is an error.
-func (c *liveCloud) askAllTheTime(t *testing.T, app string) (end func() int64) {
+func (c *liveCloud) askAllTheTime(t *testing.T, app, method, path string) (end func() int64) {
 	var good atomic.Int64
 	done, ended := make(chan struct{}), make(chan string, 2)
 	for range 2 {
@@ -77,7 +77,7 @@ func (c *liveCloud) askAllTheTime(t *testing.T, app string) (end func() int64) {
 					return
 				default:
 				}
-				if a, err := c.visit("POST", appHost(app), "/", ""); err != nil || a.status != 200 {
+				if a, err := c.visit(method, appHost(app), path, ""); err != nil || a.status != 200 {
 					ended <- fmt.Sprintf("an answer of the app: %d %q, %v", a.status, a.body, err)
 					return
 				}

@@ -93,7 +93,7 @@ func (c *cli) addCommands(root *cobra.Command) {
 		c.loadBalancerCmd(), c.instanceGroupCmd())
 	add(groupPaaS, c.appCmd(), c.databaseCmd(), c.authCmd())
 	add(groupFaaS, c.functionCmd(), c.triggerCmd(), c.queueCmd(), c.topicCmd())
-	add(groupMoney, c.billCmd(), c.pricesCmd(), c.budgetCmd(), c.clockCmd(), c.compareCmd(), c.labCmd())
+	add(groupMoney, c.billCmd(), c.pricesCmd(), c.budgetCmd(), c.clockCmd(), c.compareCmd(), c.advisoryCmd(), c.labCmd())
 }
 
 // mark makes every command note that its own code has begun, so that what fails before is known as wrong usage. An
