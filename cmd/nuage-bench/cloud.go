@@ -29,20 +29,28 @@ func start(ctx context.Context, binary, engine string) (*cloud, error) {
 		return nil, err
 	}
 	c := &cloud{binary: binary, home: home}
-	if _, err := c.run(ctx, "up", "--detach", "--engine", engine, "--listen", "127.0.0.1:0", "--edge", "127.0.0.1:0"); err != nil {
+	if err := c.up(ctx, engine); err != nil {
 		return nil, err
 	}
-	raw, err := os.ReadFile(filepath.Join(home, "config.json"))
+	return c, nil
+}
+
+// up starts the cloud of a home.
+func (c *cloud) up(ctx context.Context, engine string) error {
+	if _, err := c.run(ctx, "up", "--detach", "--engine", engine, "--listen", "127.0.0.1:0", "--edge", "127.0.0.1:0"); err != nil {
+		return err
+	}
+	raw, err := os.ReadFile(filepath.Join(c.home, "config.json"))
 	if err != nil {
-		return nil, err
+		return err
 	}
 	var conf struct{ URL, Token string }
 	if err := json.Unmarshal(raw, &conf); err != nil {
-		return nil, err
+		return err
 	}
 	c.url, c.token = conf.URL, conf.Token
 	c.api = client.New(c.url, c.token)
-	return c, nil
+	return nil
 }
 
 func (c *cloud) stop() {

@@ -22,7 +22,8 @@ type row struct {
 
 func main() {
 	binary := flag.String("nuage", "bin/nuage", "the program to measure")
-	only := flag.String("only", "", "api, wasm, functions, apps, instance, crowd or memory; default: all but wasm, which is part of functions")
+	only := flag.String("only", "", "api, wasm, functions, apps, instance, crowd, memory or bill; default: all but wasm, which is part of functions")
+	receipts := flag.Int("receipts", 1_000_000, "how many calls the bill is of; ten million take some minutes and 6 GB of disk")
 	yard := flag.String("yardsticks", "", "for itself: serve what functions are measured against, with a store in this folder")
 	flag.Parse()
 	if *yard != "" {
@@ -34,7 +35,8 @@ func main() {
 	benches := []struct {
 		name string
 		run  func(context.Context, string) ([]row, error)
-	}{{"api", benchAPI}, {"wasm", benchWasm}, {"functions", benchFunctions}, {"memory", benchMemory}, {"apps", benchApps}, {"instance", benchInstance}, {"crowd", benchCrowd}}
+	}{{"api", benchAPI}, {"wasm", benchWasm}, {"functions", benchFunctions}, {"memory", benchMemory}, {"apps", benchApps}, {"instance", benchInstance}, {"crowd", benchCrowd},
+		{"bill", func(ctx context.Context, binary string) ([]row, error) { return benchBill(ctx, binary, *receipts) }}}
 	failed := false
 	fmt.Printf("%-44s %14s %14s %8s\n", "WHAT", "NUAGE", "BASE", "RATIO")
 	for _, b := range benches {

@@ -33,6 +33,8 @@ func TestMain(m *testing.M) {
 //	get STATUS URL         fetches a page until it has that status, for 5 s; its body is the new stdout
 //	killed                 kills the home's cloud, as a crash does
 //	awaits CMD ARGS...     runs a command again and again until it succeeds
+//	receipts N             writes receipts of 20 functions, each of 8 ms at 128 MB, into the home's store, which nobody holds
+//	swift MS               asks for the bill ten times; the quickest answer has to come within so many milliseconds
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata",
@@ -41,6 +43,7 @@ func TestScripts(t *testing.T) {
 		Setup:               setUpScript,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"exits": scriptExits, "capture": scriptCapture, "unhex": scriptUnhex, "get": scriptGet, "killed": scriptKilled, "awaits": scriptAwaits,
+			"receipts": scriptReceipts, "swift": scriptSwift,
 		},
 	})
 }
