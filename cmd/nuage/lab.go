@@ -286,7 +286,7 @@ func (c *cli) begun(lab api.Lab, dir string) error {
 	if len(lab.Files) > 0 {
 		text += " The files of the lab are in " + folder + "."
 	}
-	text += fmt.Sprintf("\nnuage lab check looks at what you have done, nuage lab hint helps, nuage lab show prints all tasks.\n")
+	text += "\nnuage lab check looks at what you have done, nuage lab hint helps, nuage lab show prints all tasks.\n"
 	if err := c.printText(text); err != nil {
 		return err
 	}

@@ -208,13 +208,3 @@ func split(body string) (intro string, sections []section) {
 	end()
 	return intro, sections
 }
-
-// task finds a task by name.
-func (l Lab) task(name string) (Task, bool) {
-	for _, t := range l.Tasks {
-		if t.Name == name {
-			return t, true
-		}
-	}
-	return Task{}, false
-}
