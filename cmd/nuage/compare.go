@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -13,20 +14,31 @@ import (
 )
 
 func (c *cli) compareCmd() *cobra.Command {
-	lang := "en"
+	lang, measured := "en", false
+	flags := measureFlags{deadline: span(time.Minute), requests: 50, rate: 5, lasting: span(3 * time.Second)}
 	cmd := &cobra.Command{
 		Use:   "compare [NAME...]",
 		Short: "Lay what was done, by whom, beside the published responsibilities",
 		Long: "Compare instances, apps and functions of the project: for each layer of the stack who did the work as recorded, you (the\n" +
 			"customer) or the platform, beside what the published matrix says, and the figures measured. Without names all are\n" +
 			"compared; project/NAME is the project as a whole. A name that two things have is told apart as instance/NAME, app/NAME or\n" +
-			"function/NAME. With -o html it is one page with a chart of cost over load, which needs no network and prints well.",
-		Example: lines("nuage compare", "nuage compare vm shop hello", "nuage compare -o json", "nuage compare -o html --lang fr > compare.html", "nuage compare measure shop --url http://shop.app.localhost:7080/"),
+			"function/NAME. With -o html it is one page with a chart of cost over load, which needs no network and prints well.\n\n" +
+			"Figures are shown with what was measured last. --measure measures now: it sends load to what is compared, and calls of functions\n" +
+			"cost. nuage compare measure measures one thing, also how it recovers from a kill.",
+		Example: lines("nuage compare", "nuage compare vm shop hello", "nuage compare vm shop hello --measure", "nuage compare -o json", "nuage compare -o html --lang fr > compare.html", "nuage compare measure shop --url http://shop.app.localhost:7080/"),
 		Args:    takes(0, -1),
 		RunE: c.inCloud(func(ctx context.Context, s session, args []string) error {
 			comparison, err := s.cloud.Comparisons.Compare(ctx, s.project, args)
 			if err != nil {
 				return err
+			}
+			if measured {
+				if err := c.measureAll(ctx, s, comparison, flags); err != nil {
+					return err
+				}
+				if comparison, err = s.cloud.Comparisons.Compare(ctx, s.project, args); err != nil {
+					return err
+				}
 			}
 			if c.flags.output == "html" {
 				return c.printComparePage(comparison, lang)
@@ -34,6 +46,8 @@ func (c *cli) compareCmd() *cobra.Command {
 			return c.printComparison(comparison)
 		}),
 	}
+	cmd.Flags().BoolVar(&measured, "measure", false, "first send requests to each subject, and a load of 1, 10 and 50 times the rate; default: show what was measured before")
+	flags.declareLoad(cmd.Flags())
 	cmd.Flags().Var(newChoice(&lang, "en", "fr"), "lang", "language of the page: en or fr")
 	cmd.AddCommand(c.measureCmd())
 	return cmd

@@ -95,7 +95,7 @@ func (t comparePageText) cell(c api.ComparisonCell) pageCell {
 
 func pageMeasures(t comparePageText, comparison api.Comparison) (out []pageMeasure) {
 	for _, m := range comparison.Measures {
-		row := pageMeasure{Name: translated(t.measures, m.Name), Unit: translated(t.units, m.Unit), Kind: translated(t.kinds, m.Kind)}
+		row := pageMeasure{Name: t.measureWord(m.Name), Unit: translated(t.units, m.Unit), Kind: translated(t.kinds, m.Kind)}
 		for _, s := range comparison.Subjects {
 			v := pageValue{Value: measureText(m, s.Name)}
 			if at, ok := m.Times[s.Name]; ok {

@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"fmt"
+	"strings"
 
 	"nuage/api"
 )
@@ -58,12 +59,21 @@ func frenchPage() comparePageText {
 			"scaling": "passage à l’échelle", "runtime": "environnement d’exécution", "operating-system": "système d’exploitation", "network-controls": "contrôles réseau",
 			"virtualization": "virtualisation", "physical": "machines physiques"},
 		measures: map[string]string{"steps by the customer": "étapes du client", "steps by the platform": "étapes de la plateforme", "customer's first to last step": "de la première à la dernière étape du client",
-			"first answer": "première réponse", "latency p50": "latence p50", "latency p99": "latence p99", "recovery after kill": "rétablissement après un arrêt brutal", "cold call": "appel à froid", "warm call": "appel à chaud",
+			"failed": "échecs", "first answer": "première réponse", "latency p50": "latence p50", "latency p99": "latence p99", "recovery after kill": "rétablissement après un arrêt brutal", "cold call": "appel à froid", "warm call": "appel à chaud",
 			"vulnerable package patched by": "paquet vulnérable corrigé par", "vulnerable for": "vulnérable pendant",
 			"cost so far": "coût jusqu’ici", "cost of an idle hour": "coût d’une heure au repos", "cost of 1,000 more requests": "coût de 1 000 requêtes de plus"},
 		kinds: map[string]string{"counted": "compté", "measured": "mesuré", "billed": "facturé"},
 		units: map[string]string{"count": "nombre", "min": "min", "who": "qui"},
 	}
+}
+
+// measureWord is a measure's name in the page's language. Names of loads end in the number of times.
+func (t comparePageText) measureWord(name string) string {
+	what, times, ok := strings.Cut(strings.TrimSuffix(name, "x load"), " at ")
+	if !ok || t.Lang == "en" {
+		return translated(t.measures, name)
+	}
+	return fmt.Sprintf("%s à %s fois la charge", translated(t.measures, what), times)
 }
 
 func translated(words map[string]string, word string) string { return cmp.Or(words[word], word) }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"nuage/api"
 )
@@ -17,6 +18,9 @@ type measureFlags struct {
 	requests int
 	connect  bool
 	recovery bool
+	load     bool
+	rate     int
+	lasting  span
 	killCmd  string
 	deadline span
 }
@@ -25,7 +29,7 @@ type measureFlags struct {
 const mostRequests = 100_000
 
 func (c *cli) measureCmd() *cobra.Command {
-	flags := measureFlags{deadline: span(time.Minute)}
+	flags := measureFlags{deadline: span(time.Minute), rate: 5, lasting: span(3 * time.Second)}
 	cmd := &cobra.Command{
 		Use:   "measure SUBJECT --url URL",
 		Short: "Measure a subject from outside and keep the figures for the comparison",
@@ -36,8 +40,11 @@ func (c *cli) measureCmd() *cobra.Command {
 			"do; with --connect each request makes its own.\n\n" +
 			"With --recovery it asks every 20 ms, runs --kill-cmd if there is one (else: kill the subject now), waits for the first\n" +
 			"failure and then for the next good answer, and keeps \"recovery after kill\" in seconds: 0 where no request failed in\n" +
-			"the 5 s after the kill. A command that also brings the subject back, as its owner would, is measured with it.",
+			"the 5 s after the kill. A command that also brings the subject back, as its owner would, is measured with it.\n\n" +
+			"With --load it sends --rate requests a second for a while, then ten and fifty times as many, whether it is answered or not, and\n" +
+			"keeps of each how many of a hundred failed and how long the others took, counted from when they were due.",
 		Example: lines("nuage compare measure shop --url http://shop.app.localhost:7080/ --requests 200",
+			"nuage compare measure shop --url http://shop.app.localhost:7080/ --load --rate 10",
 			`nuage compare measure vm --url http://127.0.0.1:32801/ --recovery --kill-cmd "nuage ssh vm -- pkill python3"`),
 		Args: takes(1, 1),
 		RunE: c.inCloud(func(ctx context.Context, s session, args []string) error {
@@ -50,8 +57,15 @@ func (c *cli) measureCmd() *cobra.Command {
 	f.BoolVar(&flags.connect, "connect", false, "make a new connection for each request; default: keep them open")
 	f.BoolVar(&flags.recovery, "recovery", false, "measure how long the subject is gone after a kill; default: measure answers")
 	f.StringVar(&flags.killCmd, "kill-cmd", "", "with --recovery: shell command that kills the subject; default: you do it meanwhile")
+	f.BoolVar(&flags.load, "load", false, "measure answers at 1, 10 and 50 times the rate; default: one request after the other")
+	flags.declareLoad(f)
 	f.Var(&flags.deadline, "deadline", "how long to wait for a good answer, or a failure, at most")
 	return cmd
+}
+
+func (f *measureFlags) declareLoad(flags *pflag.FlagSet) {
+	flags.IntVar(&f.rate, "rate", f.rate, "requests a second of ordinary load; ten and fifty times as many are sent too")
+	flags.Var(&f.lasting, "lasting", "how long each load lasts")
 }
 
 func (f measureFlags) check() error {
@@ -65,6 +79,10 @@ func (f measureFlags) check() error {
 		return usagef("cannot send %d requests: give a number from 1 to %d", f.requests, mostRequests)
 	case f.killCmd != "" && !f.recovery:
 		return usagef("cannot use --kill-cmd without --recovery")
+	case f.recovery && f.load:
+		return usagef("cannot measure --recovery and --load at once")
+	case f.rate < 1 || f.rate > 200 || f.lasting < span(time.Second) || f.lasting > span(time.Minute):
+		return usagef("cannot send %d requests a second for %s: give a rate from 1 to 200 and a time from 1s to 1m", f.rate, time.Duration(f.lasting))
 	case f.deadline <= 0:
 		return usagef("cannot use --deadline 0: give a duration such as 60s")
 	}
@@ -72,31 +90,43 @@ func (f measureFlags) check() error {
 }
 
 func (c *cli) measure(ctx context.Context, s session, subject string, flags measureFlags) error {
-	if err := flags.check(); err != nil {
+	figures, err := c.measureOne(ctx, s, subject, flags)
+	if err != nil {
 		return err
+	}
+	return printList(c, measurements(), api.List[api.Measurement]{Items: figures})
+}
+
+// measureOne measures a subject and stores the figures.
+func (c *cli) measureOne(ctx context.Context, s session, subject string, flags measureFlags) ([]api.Measurement, error) {
+	if err := flags.check(); err != nil {
+		return nil, err
 	}
 	trust, err := c.trusting()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	p := newProbe(flags.url, flags.connect, trust, c.now)
 	defer p.close()
 	var figures []api.Measurement
-	if flags.recovery {
+	switch {
+	case flags.recovery:
 		figures, err = c.measureRecovery(ctx, p, flags)
-	} else {
+	case flags.load:
+		figures, err = c.measureLoad(ctx, p, flags)
+	default:
 		figures, err = c.measureAnswers(ctx, p, flags)
 	}
 	if err != nil {
-		return err
+		return nil, err
 	}
 	for i := range figures {
 		figures[i].Subject, figures[i].At = subject, c.now().UTC()
 		if err := s.cloud.Comparisons.Measure(ctx, s.project, figures[i]); err != nil {
-			return err
+			return nil, err
 		}
 	}
-	return printList(c, measurements(), api.List[api.Measurement]{Items: figures})
+	return figures, nil
 }
 
 func measurements() kind[api.Measurement] {

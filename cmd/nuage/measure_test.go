@@ -143,3 +143,46 @@ func TestMeasureConnects(t *testing.T) {
 		}
 	}
 }
+
+// TestMeasureLoad: the load is sent whether it is answered or not; what fails is counted, and the rest is timed.
+func TestMeasureLoad(t *testing.T) {
+	var requests atomic.Int64
+	srv := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, _ *http.Request) {
+		if n := requests.Add(1); n > 1 && n%2 == 0 {
+			http.Error(rw, "too much", http.StatusServiceUnavailable)
+		}
+	}))
+	defer srv.Close()
+	w := newWorld(t, "").realTime()
+	got := w.run("compare", "measure", "shop", "--url", srv.URL, "--load", "--rate", "2", "--lasting", "1s", "-o", "name")
+	want := ""
+	for _, times := range []string{"1", "10", "50"} {
+		want += "failed at " + times + "x load\nlatency p50 at " + times + "x load\nlatency p99 at " + times + "x load\n"
+	}
+	if got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	if n := requests.Load(); n != 1+2+20+100 {
+		t.Errorf("%d requests, want the first answer and 2, 20 and 100", n)
+	}
+	for i, m := range w.compared.kept {
+		if i%3 == 0 && (m.Unit != "%" || m.Value != "50.0") {
+			t.Errorf("kept %+v, want half of them failed", m)
+		}
+	}
+	w.check(t, "! nuage: cannot send 0 requests a second for 3s: give a rate from 1 to 200 and a time from 1s to 1m; see nuage compare measure --help\nexit 2\n",
+		"compare", "measure", "shop", "--url", srv.URL, "--load", "--rate", "0")
+}
+
+// TestCompareMeasures: what can be reached is measured, the rest is named.
+func TestCompareMeasures(t *testing.T) {
+	srv := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	defer srv.Close()
+	w := newWorld(t, "").realTime()
+	w.compared.comparison = api.Comparison{Subjects: []api.Subject{{Name: "shop", Noun: "app", Model: "paas"}, {Name: "default", Noun: "project"}}}
+	w.apps.items["shop"] = &api.App{Meta: api.Meta{Name: "shop", Project: "default"}, Status: api.AppStatus{URL: srv.URL}}
+	out := w.run("compare", "--measure", "--rate", "1", "--lasting", "1s", "-o", "json")
+	if !strings.Contains(out, "! default is not measured: it has no address\n") || len(w.compared.kept) != 3+9 || w.compared.kept[0].Subject != "app/shop" {
+		t.Errorf("kept %+v: %s", w.compared.kept, out)
+	}
+}
