@@ -26,7 +26,9 @@ type serveConfig struct {
 	ClockSpeed     int64   // of the billing clock; 1 is real time
 	SpotRate       float64 // how often a running spot instance is taken back, times an hour in the mean; 0: never by chance
 	SpotNotice     time.Duration
-	Labs           string // folder of further labs; "": none
+	Prewarm        int           // sandboxes kept ready at least
+	KeepAlive      time.Duration // of a function's idle sandbox
+	Labs           string        // folder of further labs; "": none
 	Log            *slog.Logger
 }
 
@@ -76,6 +78,8 @@ func (s *serveConfig) declare(cmd *cobra.Command) {
 	f.Int64Var(&s.ClockSpeed, "clock-speed", 1, "speed of the billing clock: 3600 makes a second of work cost an hour")
 	f.Float64Var(&s.SpotRate, "spot-rate", 0, "how often the cloud takes a running spot instance back, by chance: times an hour, as 0.5 or 60; default: never")
 	f.DurationVar(&s.SpotNotice, "spot-notice", 2*time.Minute, "notice that a spot instance then gets, up to 1h")
+	f.IntVar(&s.Prewarm, "prewarm", 2, "sandboxes kept ready at least for each runtime, memory size and network that functions use; more follow recent demand; 0: none are made ahead")
+	f.DurationVar(&s.KeepAlive, "keep-alive", 10*time.Minute, "how long a function's idle sandbox waits for its next call before it goes, up to 24h")
 	f.StringVar(&s.Labs, "labs", "", "folder of further labs, whose checks you trust: some run commands on the students' computers; default: those that come with the cloud only")
 	f.BoolVar(&s.InsecureListen, "insecure-listen", false, "allow addresses others can reach, without TLS: tokens can be read on the way; default: loopback only")
 }
@@ -90,6 +94,12 @@ func (s *serveConfig) check() error {
 	}
 	if !(s.SpotRate >= 0 && s.SpotRate <= maxSpotRate) {
 		return usagef("cannot use --spot-rate %g: give how many times an hour, from 0 (never) to %d", s.SpotRate, maxSpotRate)
+	}
+	if s.Prewarm < 0 || s.Prewarm > 16 {
+		return usagef("cannot use --prewarm %d: give a number from 0 to 16", s.Prewarm)
+	}
+	if s.KeepAlive < time.Second || s.KeepAlive > 24*time.Hour {
+		return usagef("cannot use --keep-alive %s: give a time from 1s to 24h", s.KeepAlive)
 	}
 	if s.SpotNotice < 0 || s.SpotNotice > time.Hour {
 		return usagef("cannot use --spot-notice %s: give a time from 0s to 1h", s.SpotNotice)
@@ -112,7 +122,8 @@ func (s *serveConfig) check() error {
 // args are the words of a command line that runs this cloud in the foreground.
 func (s serveConfig) args() []string {
 	words := []string{"up", "--home", s.Home, "--engine", s.Engine, "--listen", s.Listen, "--edge", s.Edge, "--clock-speed", strconv.FormatInt(s.ClockSpeed, 10),
-		"--spot-rate", strconv.FormatFloat(s.SpotRate, 'g', -1, 64), "--spot-notice", s.SpotNotice.String()}
+		"--spot-rate", strconv.FormatFloat(s.SpotRate, 'g', -1, 64), "--spot-notice", s.SpotNotice.String(),
+		"--prewarm", strconv.Itoa(s.Prewarm), "--keep-alive", s.KeepAlive.String()}
 	if s.EdgeTLS {
 		words = append(words, "--edge-tls")
 	}

@@ -85,10 +85,14 @@ func (r *Runtime) startBox(ctx context.Context, b *box, k poolKey) error {
 func (b *box) controlDir() string { return filepath.Join(b.dir, "c") }
 func (b *box) taskDir() string    { return filepath.Join(b.dir, "t") }
 
+// processes is how many processes and threads a function may have: with its memory, as each needs some, so that a large Go program
+// whose goroutines wait in system calls has its threads; 1,024 at most, as on AWS Lambda.
+func processes(memoryMB int64) int64 { return max(128, min(1024, memoryMB)) }
+
 // limits are those of a sandbox. The bound on processes keeps a fork bomb away from the guest: the guest's own, on
 // the function's user, is lower.
 func limits(memoryMB, milliCPU int64) compute.Limits {
-	return compute.Limits{MilliCPU: milliCPU, MemoryBytes: memoryMB<<20 + guestMemory, Pids: 128}
+	return compute.Limits{MilliCPU: milliCPU, MemoryBytes: memoryMB<<20 + guestMemory, Pids: processes(memoryMB) + 64}
 }
 
 // share is the CPU that goes with a memory size, as on AWS Lambda: 1,769 MB have one.

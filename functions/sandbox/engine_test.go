@@ -236,7 +236,7 @@ def do_bomb(event, context):
                 os._exit(0)
             made += 1
     except OSError:
-        return made < 64
+        return made < 128
 
 def do_memory(event, context):
     keep = []

@@ -140,8 +140,9 @@ func (l language) command(k poolKey) []string {
 // setup is the environment of the guest: its socket, the function's user, and variables of an interpreter started ahead.
 func (l language) setup(b *box, k poolKey) map[string]string {
 	env := map[string]string{
-		"NUAGE_SANDBOX_SOCKET": controlPath + "/" + socketName,
-		"NUAGE_SANDBOX_UID":    strconv.Itoa(b.uid),
+		"NUAGE_SANDBOX_SOCKET":    controlPath + "/" + socketName,
+		"NUAGE_SANDBOX_UID":       strconv.Itoa(b.uid),
+		"NUAGE_SANDBOX_PROCESSES": strconv.FormatInt(processes(k.memoryMB), 10),
 	}
 	if k.network != "" {
 		env["NUAGE_SANDBOX_REACH"] = k.rules(b.closed)

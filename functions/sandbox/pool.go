@@ -53,6 +53,8 @@ type pool struct {
 	ready   []*box
 	making  int
 	waiters []*waiter
+	takes   []time.Time // when calls needed one, of late
+	trim    *time.Timer // nil: nothing to let go
 }
 
 // waiter is a call that waits for a sandbox: a new one, or one of its own function that gets free before.
@@ -95,6 +97,7 @@ func (r *Runtime) acquire(ctx context.Context, p *program) (*box, bool, error) {
 		r.mu.Unlock()
 		return b, true, nil
 	}
+	r.taken(p.pool)
 	if n := len(p.pool.ready); n > 0 {
 		b := p.pool.ready[n-1]
 		p.pool.ready = p.pool.ready[:n-1]
@@ -170,33 +173,6 @@ func (r *Runtime) fill(p *pool) {
 		serial := r.serial
 		r.work.Go(func() { r.produce(p, serial, uid) })
 	}
-}
-
-// wanted is how many should be ready. The lock is held.
-func (r *Runtime) wanted(p *pool) int {
-	if p.users == 0 {
-		return 0
-	}
-	return max(0, r.o.Warm)
-}
-
-// evict makes room: the function's sandbox that is idle for longest goes, or one that is ready. The lock is held.
-func (r *Runtime) evict() bool {
-	if e := r.idle.Front(); e != nil {
-		b := e.Value.(*box)
-		r.unidle(b)
-		r.discard(b)
-		return true
-	}
-	for _, p := range r.pools {
-		if len(p.ready) > 0 {
-			b := p.ready[0]
-			p.ready = p.ready[1:]
-			r.discard(b)
-			return true
-		}
-	}
-	return false
 }
 
 // firstUID is the lowest of the users that functions run as, one to a sandbox. The host has no others there.

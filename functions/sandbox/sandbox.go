@@ -37,7 +37,7 @@ type Options struct {
 	Prepare func(ctx context.Context, image string) error
 	// Closed are addresses and ranges that no sandbox with a way out may reach: those at which the laptop hears, as they are now; nil: none.
 	Closed    func() []string
-	Warm      int           // sandboxes kept ready for each runtime, memory size and network in use; 2 when 0, none when negative
+	Warm      int           // sandboxes kept ready at least for each runtime, memory size and network in use; 2 when 0, none at all when negative
 	Max       int           // sandboxes at once; 32 when 0
 	KeepAlive time.Duration // how long a sandbox waits for its function's next call; 10 minutes when 0
 }
@@ -290,6 +290,9 @@ func (r *Runtime) Close() error {
 	r.closed = true
 	var ready []*box
 	for _, p := range r.pools {
+		if p.trim != nil {
+			p.trim.Stop()
+		}
 		ready = append(ready, p.ready...)
 		p.ready = nil
 	}

@@ -37,7 +37,7 @@ def bomb():
                 os._exit(0)
             made += 1
     except OSError:
-        return made < 64
+        return made < 128
 
 def memory():
     all = []
@@ -75,7 +75,7 @@ const ways = {
   exit: () => process.exit(3),
   hang: () => { console.log('hanging'); for (;;) {} },
   bomb: () => new Promise((resolve) => {
-    const more = (n) => spawn('/bin/sleep', ['60'], { detached: true }).on('spawn', () => more(n + 1)).on('error', () => resolve(n < 64));
+    const more = (n) => spawn('/bin/sleep', ['60'], { detached: true }).on('spawn', () => more(n + 1)).on('error', () => resolve(n < 128));
     more(0);
   }),
   memory: () => { const all = []; for (let n = 0; n < 2 << 10; n++) all.push(Buffer.alloc(1 << 20, 1)); return all.length; },
@@ -177,6 +177,18 @@ func limitOf(do string) time.Duration {
 		return time.Second
 	}
 	return 20 * time.Second
+}
+
+// TestThreads: a Go program of the smallest size has a hundred goroutines that wait in system calls.
+func TestThreads(t *testing.T) {
+	d := deployment(t)
+	d.Runtime, d.Handler, d.CodeDir = "provided", "", goProgram(t, "./testdata/ways")
+	p := open(t, newRuntime(t, newEngine(t), nil), d)
+	var log bytes.Buffer
+	o, err := p.Call(t.Context(), functions.Event{RequestID: "r", Payload: []byte(`{"do":"threads"}`), Timeout: 20 * time.Second, Log: &log})
+	if err != nil || string(o.Payload) != "true" {
+		t.Errorf("got %s %s, %v; log %.500s", o.Status, o.Payload, err, log.String())
+	}
 }
 
 // What a function left running does not advance while no call is under way, and what it prints is no part of an answer's log.

@@ -16,7 +16,7 @@ import (
 
 // Limits of the function's user.
 const (
-	maxProcesses = 64
+	maxProcesses = 128 // threads count as such; where NUAGE_SANDBOX_PROCESSES says nothing else
 	maxFiles     = 1024
 )
 
@@ -26,6 +26,7 @@ type settings struct {
 	api     string // address of the Runtime API
 	uid     int    // 0: as the guest itself, for tests without a container
 	reach   []string
+	most    uint64 // processes of the function
 	command []string
 	env     []string // of the command
 }
@@ -52,7 +53,7 @@ func run(args, environ []string, enclose Enclose) error {
 			return err
 		}
 	}
-	if err := harden(); err != nil {
+	if err := harden(s.most); err != nil {
 		return err
 	}
 	control, err := listen(s.socket)
@@ -74,7 +75,7 @@ func run(args, environ []string, enclose Enclose) error {
 
 // parse reads what PID 1 was given.
 func parse(args, environ []string) (settings, error) {
-	s := settings{api: APIAddress, env: []string{"PATH=/usr/local/bin:/usr/bin:/bin", "LANG=C.UTF-8", "HOME=/tmp", "TMPDIR=/tmp",
+	s := settings{api: APIAddress, most: maxProcesses, env: []string{"PATH=/usr/local/bin:/usr/bin:/bin", "LANG=C.UTF-8", "HOME=/tmp", "TMPDIR=/tmp",
 		"TZ=:UTC", "LAMBDA_TASK_ROOT=/var/task", "LAMBDA_RUNTIME_DIR=/var/runtime"}}
 	if n := slices.Index(args, "--"); n >= 0 {
 		s.command = args[n+1:]
@@ -86,6 +87,12 @@ func parse(args, environ []string) (settings, error) {
 			s.socket = value
 		case name == "NUAGE_SANDBOX_API":
 			s.api = value
+		case name == "NUAGE_SANDBOX_PROCESSES":
+			most, err := strconv.ParseUint(value, 10, 32)
+			if err != nil || most == 0 {
+				return s, fmt.Errorf("cannot use %q as NUAGE_SANDBOX_PROCESSES: it must be a positive number", value)
+			}
+			s.most = most
 		case name == "NUAGE_SANDBOX_REACH":
 			s.reach = strings.Split(value, ",")
 		case name == "NUAGE_SANDBOX_UID":
@@ -107,12 +114,12 @@ func parse(args, environ []string) (settings, error) {
 
 // harden keeps the function from PID 1: no reading of its memory, no end of it by signals, and bounds that the
 // function's processes inherit. The bound on processes counts per user and does not hold for root.
-func harden() error {
+func harden(processes uint64) error {
 	signal.Notify(make(chan os.Signal, 1), unix.SIGHUP, unix.SIGINT, unix.SIGQUIT, unix.SIGUSR1, unix.SIGUSR2, unix.SIGPIPE, unix.SIGALRM)
 	if err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err != nil {
 		return fmt.Errorf("cannot protect the guest's memory: %w", err)
 	}
-	for resource, most := range map[int]uint64{unix.RLIMIT_NPROC: maxProcesses, unix.RLIMIT_NOFILE: maxFiles, unix.RLIMIT_CORE: 0} {
+	for resource, most := range map[int]uint64{unix.RLIMIT_NPROC: processes, unix.RLIMIT_NOFILE: maxFiles, unix.RLIMIT_CORE: 0} {
 		if os.Getpid() != 1 && resource == unix.RLIMIT_NPROC {
 			continue
 		}

@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/aws/aws-lambda-go/lambda"
@@ -31,14 +32,15 @@ func handle(ctx context.Context, e event) (any, error) {
 
 func ways() map[string]func(context.Context) (any, error) {
 	return map[string]func(context.Context) (any, error){
-		"":       echo,
-		"raise":  func(context.Context) (any, error) { return nil, errors.New("no such thing") },
-		"panic":  func(context.Context) (any, error) { panic("at the disco") },
-		"exit":   func(context.Context) (any, error) { os.Exit(3); return nil, nil },
-		"hang":   func(context.Context) (any, error) { fmt.Println("hanging"); time.Sleep(time.Minute); return nil, nil },
-		"bomb":   bomb,
-		"memory": memory,
-		"big":    func(context.Context) (any, error) { return strings.Repeat("x", 7_000_000), nil },
+		"":        echo,
+		"raise":   func(context.Context) (any, error) { return nil, errors.New("no such thing") },
+		"panic":   func(context.Context) (any, error) { panic("at the disco") },
+		"exit":    func(context.Context) (any, error) { os.Exit(3); return nil, nil },
+		"hang":    func(context.Context) (any, error) { fmt.Println("hanging"); time.Sleep(time.Minute); return nil, nil },
+		"bomb":    bomb,
+		"memory":  memory,
+		"threads": threads,
+		"big":     func(context.Context) (any, error) { return strings.Repeat("x", 7_000_000), nil },
 		"no json": func(context.Context) (any, error) {
 			return io.MultiReader(strings.NewReader("{no "), strings.NewReader("JSON")), nil
 		},
@@ -59,9 +61,36 @@ func echo(ctx context.Context) (any, error) {
 func bomb(context.Context) (any, error) {
 	for n := 0; ; n++ {
 		if err := exec.Command("/bin/sleep", "60").Start(); err != nil {
-			return n < 64, nil
+			return n < 128, nil
 		}
 	}
+}
+
+// threads has goroutines that wait in system calls, each of which takes a thread.
+func threads(context.Context) (any, error) {
+	const most = 100
+	var ends []int
+	started := make(chan struct{}, most)
+	for range most {
+		var fds [2]int
+		if err := syscall.Pipe(fds[:]); err != nil {
+			return nil, err
+		}
+		ends = append(ends, fds[1])
+		go func() {
+			started <- struct{}{}
+			syscall.Read(fds[0], make([]byte, 1))
+			syscall.Close(fds[0])
+		}()
+	}
+	for range most {
+		<-started
+	}
+	time.Sleep(100 * time.Millisecond) // until they wait
+	for _, fd := range ends {
+		syscall.Close(fd)
+	}
+	return true, nil
 }
 
 func memory(context.Context) (any, error) {
