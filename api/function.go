@@ -153,12 +153,19 @@ type TriggerSpec struct {
 	Filter map[string]any `json:"filter,omitempty" doc:"only events with such attributes: a filter policy as on Amazon SNS"`
 
 	Schedule string `json:"schedule,omitempty" doc:"five fields of cron in UTC, or rate(5 minutes)"`
-	Missed   string `json:"missed,omitempty" enum:",once,skip" doc:"what becomes of ticks while the cloud was down: one call for all, or none; once when empty"`
+	Clock    string `json:"clock,omitempty" enum:",real,billing" doc:"the clock that the schedule follows: real time, or billing time, which may be faster or put forward; what that jumps over counts as missed. real when empty"`
+	Missed   string `json:"missed,omitempty" enum:",once,skip" doc:"what becomes of ticks while the cloud was down, or that its clock jumped over: one call for all, or none; once when empty"`
 
 	DeadLetter string `json:"deadLetter,omitempty" doc:"queue for events that their target can not take, of a topic, a schedule or the life of things; without one they are lost, and counted"`
 
 	Events []string `json:"events,omitempty" doc:"types of events of the life of things of the project, as app.deployed, app.* or *"`
 }
+
+// The clocks that a schedule may follow.
+const (
+	RealClock    = "real"
+	BillingClock = "billing"
+)
 
 // Defaults and limits of the triggers of queues.
 const (

@@ -80,6 +80,7 @@ func (cp *ControlPlane) changeClock(ctx context.Context, set func(time.Time) (bi
 	err = cp.keepClock(state, record)
 	cp.loop.wake()
 	cp.books.wake()
+	cp.events.wake()
 	return err
 }
 

@@ -23,7 +23,7 @@ const (
 	missedSkip = "skip"
 )
 
-// schedules makes an event of each tick of each schedule, in real time and UTC.
+// schedules makes an event of each tick of each schedule, in UTC, by the clock that it follows.
 func (h *eventHub) schedules(ctx context.Context) {
 	for {
 		happened := h.arrived.next()
@@ -41,23 +41,41 @@ func (h *eventHub) schedules(ctx context.Context) {
 	}
 }
 
+// hands are the clock that a schedule follows, as it stands.
+type hands struct {
+	now   time.Time
+	grace time.Duration                // how late a tick may be and still count as on time
+	real  func(at time.Time) time.Time // when the clock will show a time
+}
+
+// handsOf is real time, or billing time where the schedule follows that; then a minute of grace is one of real time, too.
+func (cp *ControlPlane) handsOf(t api.Trigger) hands {
+	if t.Spec.Clock != api.BillingClock {
+		return hands{cp.Now().UTC(), events.Grace, func(at time.Time) time.Time { return at }}
+	}
+	state := cp.clock.State()
+	return hands{cp.billingNow(), events.Grace * time.Duration(state.Speed), state.Real}
+}
+
 // ticks deals with what is due, and says when the next tick is; the zero time: there is none.
 func (h *eventHub) ticks() (next time.Time, err error) {
 	var due []api.Trigger
-	now := h.cp.Now().UTC()
 	err = h.cp.Store.View(func(tx *storage.Tx) error {
 		return triggerTable.Each(tx, "", func(t api.Trigger) error {
 			if t.Spec.Schedule == "" {
 				return nil
 			}
 			at, ok, err := nextTick(tx, t)
-			switch {
-			case err != nil:
+			if err != nil || !ok {
 				return err
-			case ok && !at.After(now):
+			}
+			hands := h.cp.handsOf(t)
+			wake := hands.real(at)
+			switch {
+			case !at.After(hands.now):
 				due = append(due, t)
-			case ok && (next.IsZero() || at.Before(next)):
-				next = at
+			case next.IsZero() || wake.Before(next):
+				next = wake
 			}
 			return nil
 		})
@@ -66,11 +84,11 @@ func (h *eventHub) ticks() (next time.Time, err error) {
 		return next, err
 	}
 	for _, t := range due {
-		if err := h.tick(t, now); err != nil {
+		if err := h.tick(t, h.cp.handsOf(t)); err != nil {
 			return next, err
 		}
 	}
-	return now, nil // look again: there may be a tick meanwhile
+	return h.cp.Now(), nil // look again: there may be a tick meanwhile
 }
 
 // nextTick is the tick that comes after the one dealt with last.
@@ -88,7 +106,7 @@ func nextTick(tx *storage.Tx, t api.Trigger) (at time.Time, ok bool, err error) 
 }
 
 // tick makes the event of the newest tick that is due. Ticks before it were missed; one that is late counts as missed too.
-func (h *eventHub) tick(t api.Trigger, now time.Time) error {
+func (h *eventHub) tick(t api.Trigger, of hands) error {
 	s, err := events.ParseSchedule(t.Spec.Schedule)
 	if err != nil {
 		return err
@@ -100,7 +118,7 @@ func (h *eventHub) tick(t api.Trigger, now time.Time) error {
 		if err != nil {
 			return ignoreGone(err)
 		}
-		at, more, ok := s.Due(k.Last, now)
+		at, more, ok := s.Due(k.Last, of.now)
 		if !ok {
 			return nil
 		}
@@ -108,7 +126,7 @@ func (h *eventHub) tick(t api.Trigger, now time.Time) error {
 		if err := tickTable.Put(tx, k); err != nil {
 			return err
 		}
-		late := now.Sub(at) > events.Grace
+		late := of.now.Sub(at) > of.grace
 		if missed = more || late; late && t.Spec.Missed == missedSkip {
 			return nil
 		}
@@ -127,11 +145,11 @@ func tickEvent(t api.Trigger, at time.Time) api.CloudEvent {
 	return api.CloudEvent{ID: functions.NewRequestID(), Source: "/projects/" + t.Project + "/triggers/" + t.Name, Type: "nuage.schedule.tick", Time: at}
 }
 
-// admitSchedule begins a new schedule now.
+// admitSchedule begins a new schedule, or one by another clock, now.
 func (cp *ControlPlane) admitSchedule(tx *storage.Tx, old, next *api.Trigger) error {
 	ready(&next.Status.Status, next.Generation, "ticks of the schedule are events")
-	if old != nil && old.Spec.Schedule == next.Spec.Schedule {
+	if old != nil && old.Spec.Schedule == next.Spec.Schedule && old.Spec.Clock == next.Spec.Clock {
 		return nil
 	}
-	return tickTable.Put(tx, tick{ID: next.ID, Last: cp.Now().UTC()})
+	return tickTable.Put(tx, tick{ID: next.ID, Last: cp.handsOf(*next).now})
 }

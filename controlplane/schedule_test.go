@@ -2,6 +2,7 @@ package controlplane
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 	"sync"
@@ -87,6 +88,54 @@ func TestLifecycle(t *testing.T) {
 		}
 		if text, want := strings.Join(got, ", "), "nuage.function.deployed function/f, nuage.app.created app/web, nuage.app.deployed app/web"; text != want {
 			t.Errorf("told was %s, want %s", text, want)
+		}
+	})
+}
+
+// TestSchedulesByTheBillingClock: ticks come as that clock goes, each once while it runs fast, and one for all that it jumps over.
+func TestSchedulesByTheBillingClock(t *testing.T) {
+	var mu sync.Mutex
+	var ticks []string
+	play := func(_ int, e functions.Event) (functions.Outcome, error) {
+		var event api.CloudEvent
+		if err := json.Unmarshal(e.Payload, &event); err != nil {
+			t.Error(err)
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		ticks = append(ticks, event.Time.Format("02 15:04"))
+		return answersWith("null")
+	}
+	acted(t, play, func(t *testing.T, s *scene, _ *actor) {
+		change := func(c api.ClockChange) {
+			t.Helper()
+			_, err := s.plane.cloud.Clock.Change(asCustomer(), c)
+			must(t, err)
+		}
+		told := func(want string) {
+			t.Helper()
+			mu.Lock()
+			defer mu.Unlock()
+			if got := strings.Join(ticks, ", "); got != want {
+				t.Errorf("the ticks are %s, want %s", got, want)
+			}
+			ticks = nil
+		}
+		s.function(t, "f", api.AsyncSpec{})
+		s.trigger(t, api.TriggerSpec{Function: "f", Schedule: "0 * * * *", Clock: api.BillingClock})
+		time.Sleep(10 * time.Second)
+		told("")
+		change(api.ClockChange{Speed: 3600})
+		time.Sleep(4 * time.Second)
+		change(api.ClockChange{Speed: 1})
+		time.Sleep(10 * time.Second)
+		told("01 01:00, 01 02:00, 01 03:00, 01 04:00")
+		change(api.ClockChange{AdvanceSeconds: 5 * 86400})
+		time.Sleep(10 * time.Second)
+		told("06 04:00")
+		_, err := s.plane.cloud.Triggers.Create(asCustomer(), "default", "odd", api.TriggerSpec{Function: "f", HTTP: true, Clock: api.BillingClock})
+		if !errors.Is(err, api.Invalid) {
+			t.Errorf("a clock without a schedule answers %v", err)
 		}
 	})
 }

@@ -77,6 +77,8 @@ func checkTrigger(_ context.Context, old, next *api.Trigger) error {
 		return refuse("its events go to that very queue: name another one for dead letters")
 	case s.Topic == "" && len(s.Filter) > 0:
 		return refuse("a filter is for topics")
+	case s.Schedule == "" && s.Clock != "":
+		return refuse("clock is for schedules")
 	case s.Schedule == "" && s.Missed != "":
 		return refuse("missed is for schedules")
 	case old != nil && (old.Spec.Function != s.Function || old.Spec.ToQueue != s.ToQueue || old.Spec.HTTP != s.HTTP || old.Spec.Queue != s.Queue || old.Spec.Topic != s.Topic || (old.Spec.Schedule == "") != (s.Schedule == "")):
@@ -99,6 +101,12 @@ func checkSourceOf(name string, s *api.TriggerSpec) error {
 		}
 		if s.Missed != missedOnce && s.Missed != missedSkip {
 			return api.Errorf(api.Invalid, "cannot create trigger %q: missed is once or skip", name)
+		}
+		if s.Clock == "" {
+			s.Clock = api.RealClock
+		}
+		if s.Clock != api.RealClock && s.Clock != api.BillingClock {
+			return api.Errorf(api.Invalid, "cannot create trigger %q: clock is %s or %s", name, api.RealClock, api.BillingClock)
 		}
 		_, err := events.ParseSchedule(s.Schedule)
 		return err

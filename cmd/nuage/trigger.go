@@ -43,6 +43,8 @@ func triggerText(t api.Trigger) string {
 		return fmt.Sprintf("queue %s, %d at once", s.Queue, s.Batch)
 	case s.Topic != "":
 		return "topic " + s.Topic + filterText(s.Filter)
+	case s.Clock == api.BillingClock:
+		return s.Schedule + ", by the billing clock"
 	case s.Schedule != "":
 		return s.Schedule
 	case len(s.Events) > 0:
@@ -109,7 +111,8 @@ func (t *triggerFlags) declare(cmd *cobra.Command) {
 	f.StringVar(&t.filter, "filter", "", "only events with such attributes, with --topic: a filter policy as JSON; default: all")
 	f.StringVar(&spec.DeadLetter, "dead-letter", "", "queue for events that their target can't take, as when it is full; default: they are lost, and counted")
 	f.StringVar(&spec.Schedule, "schedule", "", "five fields of cron in UTC, or rate(5 minutes); default: none")
-	f.Var(optional(&spec.Missed, "once", "skip"), "missed", "what becomes of ticks while the cloud was down: once for all, or skip; default: once")
+	f.Var(optional(&spec.Clock, api.RealClock, api.BillingClock), "clock", "the clock that --schedule follows: real or billing, which nuage clock makes fast or puts forward; default: real")
+	f.Var(optional(&spec.Missed, "once", "skip"), "missed", "what becomes of ticks while the cloud was down, or that the clock jumped over: once for all, or skip; default: once")
 	f.StringSliceVar(&spec.Events, "events", nil, "what happens to things, as app.deployed, app.* or *; default: none")
 }
 

@@ -38,6 +38,15 @@ func (s ClockState) At(real time.Time) time.Time {
 	return time.UnixMilli(start + ms*speed).UTC()
 }
 
+// Real is when the clock will show a billing time, if it goes on as it does: a whole millisecond, at which it does.
+func (s ClockState) Real(billing time.Time) time.Time {
+	speed, ms := max(1, s.Speed), billing.UnixMilli()-s.AnchorBilling.UnixMilli()
+	if ms > 0 {
+		ms = (ms + speed - 1) / speed
+	}
+	return time.UnixMilli(s.AnchorReal.UnixMilli() + ms).UTC()
+}
+
 // lastTime is the last that RFC 3339 can write.
 func lastTime() time.Time { return time.Date(9999, 12, 31, 23, 59, 59, 999e6, time.UTC) }
 

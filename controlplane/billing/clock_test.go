@@ -219,3 +219,17 @@ func TestClockRemembersHowItWent(t *testing.T) {
 		t.Errorf("it remembers %d changes, want %d", depth, keptChanges)
 	}
 }
+
+// The clock shows a time when it said it would, and not a millisecond before.
+func TestWhenTheClockShowsATime(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		at := noon()
+		s := ClockState{AnchorReal: at, AnchorBilling: at.Add(time.Duration(rapid.Int64Range(0, 1e15).Draw(t, "ahead"))), Speed: rapid.Int64Range(1, MaxSpeed).Draw(t, "speed")}
+		s.AnchorBilling = s.AnchorBilling.Truncate(time.Millisecond)
+		want := s.AnchorBilling.Add(time.Duration(rapid.Int64Range(1, 1e12).Draw(t, "ms")) * time.Millisecond)
+		real := s.Real(want)
+		if s.At(real).Before(want) || !s.At(real.Add(-time.Millisecond)).Before(want) {
+			t.Fatalf("%s is to be shown at %s, which shows %s", want, real, s.At(real))
+		}
+	})
+}
