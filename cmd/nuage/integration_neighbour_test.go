@@ -28,6 +28,7 @@ func testNeighbours(t *testing.T, c *liveCloud) {
 		"apps":     func(t *testing.T) { testNeighbourApps(t, c, places) },
 		"machine":  func(t *testing.T) { testNeighbourMachine(t, c, places) },
 		"function": func(t *testing.T) { testNeighbourFunction(t, c, places) },
+		"outward":  func(t *testing.T) { testOutwardFunction(t, c, places) },
 	})
 	t.Run("one-off", func(t *testing.T) { testOneOff(t, c) })
 	t.Run("secrets", func(t *testing.T) { testSecretsNowhere(t, c) })
@@ -82,6 +83,21 @@ func testNeighbourFunction(t *testing.T, c *liveCloud, places []string) {
 	}
 	if got := c.do(t, "function", "invoke", "spy", "--data", string(event)); !strings.HasPrefix(got, `{"reached": ["shared.db.internal:5432"], "edge": `) || strings.Contains(got, `"edge": 200`) {
 		t.Errorf("a function says %s, want the project's database alone and no way in", got)
+	}
+}
+
+// testOutwardFunction: a function with network internet reaches a host beyond this one, and nothing of the cloud or of the laptop, on none
+// of its addresses: no replica, no database that is not bound to it, not the control plane, not the edge.
+func testOutwardFunction(t *testing.T, c *liveCloud, places []string) {
+	outside := outerHost(t) + ":80"
+	c.do(t, "function", "deploy", "outward", "--runtime", "python", "--source", "testdata/neighbour", "--handler", "app.handler", "--network", "internet", "--timeout", "30s")
+	all := append(append(c.laptop(t), places...), "shared.db.internal:5432", "169.254.169.254:80", outside)
+	event, err := json.Marshal(map[string]any{"places": all, "edge": []string{appHost("whoami"), port(t, c.edge)}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := c.do(t, "function", "invoke", "outward", "--data", string(event)); !strings.HasPrefix(got, `{"reached": ["`+outside+`"], "edge": "no edge`) {
+		t.Errorf("the function says %s, want %s alone", got, outside)
 	}
 }
 
