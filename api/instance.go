@@ -20,6 +20,7 @@ type InstanceSpec struct {
 	UserData       string            `json:"userData,omitempty" maxLength:"65536" doc:"shell script (#!) or #cloud-config, run once as root at first boot"`
 	Network        string            `json:"network,omitempty" doc:"name of a network; default when empty; cannot change"`
 	Private        bool              `json:"private,omitempty" doc:"true: no public address, so only its network reaches it"`
+	Unrecorded     bool              `json:"unrecorded,omitempty" doc:"true: activities say that there was an SSH session or an exec, and not what was typed"`
 	SecurityGroups []string          `json:"securityGroups,omitempty" doc:"default when empty"`
 	Volumes        []VolumeMount     `json:"volumes,omitempty" maxItems:"16" doc:"of a running instance only changed by attach and detach"`
 	Spot           bool              `json:"spot,omitempty" doc:"cheaper, and the cloud may take it back after a notice; cannot change"`

@@ -45,7 +45,11 @@ func (s streams) execInstance(ctx context.Context, project, name string, cmd api
 	if i.Spec.Stopped || i.DeletedAt != nil {
 		return 0, api.Errorf(api.Conflict, "cannot run a command in instance %q: it is %s", name, i.Status.Phase)
 	}
-	if err := s.recordCommand(ctx, "instance", &i.Meta, "exec", cmd); err != nil {
+	shown := cmd
+	if i.Spec.Unrecorded {
+		shown.Words = []string{"a command; it is not recorded"}
+	}
+	if err := s.recordCommand(ctx, "instance", &i.Meta, "exec", shown); err != nil {
 		return 0, err
 	}
 	return s.cp.guests.exec(ctx, i.ID, link.Command{Args: cmd.Words, Env: pairs(cmd.Env), TTY: cmd.TTY, Rows: cmd.Rows, Cols: cmd.Cols},

@@ -19,6 +19,7 @@ type machineFlags struct {
 	groups            []string
 	env, tags         pairs
 	private, spot     bool
+	unrecorded        bool
 
 	script string // what the file userData holds
 	loaded bool
@@ -34,6 +35,7 @@ func (m *machineFlags) declare(c *cli, cmd *cobra.Command) {
 	f.StringVar(&m.key, "key", "", "key that is let in; default: the project's default key, made if need be")
 	f.StringVar(&m.userData, "user-data", "", "file with a script (#!) or #cloud-config, run once as root at first boot; - reads stdin; default: none")
 	f.StringVar(&m.network, "network", "", "network it is in; default: the project's network default")
+	f.BoolVar(&m.unrecorded, "unrecorded", false, "record of SSH sessions only that there was one; default: the commands and the lines typed too, without passwords")
 	f.BoolVar(&m.private, "private", false, "give it no public address: only its network reaches it; default: the laptop does too")
 	f.StringSliceVar(&m.groups, "security-group", nil, "group whose rules apply, repeatable; default: the group default, which allows SSH")
 	f.Var(m.env, "env", "a NAME=VALUE in the machine's environment, repeatable; default: none")
@@ -74,6 +76,7 @@ func (m *machineFlags) apply(spec *api.InstanceSpec, given func(string) bool) {
 		"type":           func() { spec.Type = m.size },
 		"key":            func() { spec.Key = m.key },
 		"network":        func() { spec.Network = m.network },
+		"unrecorded":     func() { spec.Unrecorded = m.unrecorded },
 		"private":        func() { spec.Private = m.private },
 		"spot":           func() { spec.Spot = m.spot },
 		"user-data":      func() { spec.UserData = m.script },

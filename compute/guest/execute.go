@@ -33,6 +33,7 @@ type execution struct {
 	size      [2]int
 	killAtEnd bool // when ctx ends: kill what survives the hang-up
 	signals   <-chan syscall.Signal
+	typed     func(line string) // told each line typed at the prompt of a login shell; nil: nobody is
 }
 
 // execute runs it until it ends. When ctx ends its process group is hung up on. Output is complete when it returns,
@@ -53,6 +54,9 @@ func (p *processes) execute(ctx context.Context, e execution, s link.Stdio) (sys
 	outputs.Go(func() { t.drain(s.Stdout, t.stdout, ended) })
 	if t.stderr != nil {
 		outputs.Go(func() { t.drain(s.Stderr, t.stderr, ended) })
+	}
+	if e.typed != nil && e.tty && s.Stdin != nil {
+		s.Stdin = &typed{Reader: s.Stdin, tell: e.typed, prompt: func() bool { return t.atPrompt(c.pid) }}
 	}
 	go t.feed(s.Stdin)
 	stop := make(chan struct{})

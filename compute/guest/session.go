@@ -76,6 +76,9 @@ func (s *sshServer) session(sess ssh.Session) {
 	signals := make(chan ssh.Signal, 16)
 	sess.Signals(signals)
 	e := execution{program: programOf(sess), env: s.environment(sess, window.Term), tty: tty, signals: translate(ctx, signals)}
+	if tty && sess.RawCommand() == "" && sess.Subsystem() == "" {
+		e.typed = func(line string) { s.tell(ctx, link.EventSSHLine, line) }
+	}
 	io := link.Stdio{Stdin: ctx.channel, Stdout: ctx.channel, Stderr: ctx.channel.Stderr(), Resize: windowSizes(ctx, sizes)}
 	if tty {
 		e.size = [2]int{window.Window.Height, window.Window.Width}

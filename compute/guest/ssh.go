@@ -245,7 +245,7 @@ func (s *sshServer) tell(ctx ssh.Context, kind, command string) {
 	}
 	e.Type, e.Command = kind, command
 	s.guest.events.add(e)
-	if kind != link.EventSSHExec {
+	if kind != link.EventSSHExec && kind != link.EventSSHLine {
 		s.guest.console.printf("%s: %s from %s with key %s %s", kind, e.User, e.From, e.Key, e.Fingerprint)
 	}
 }

@@ -327,3 +327,48 @@ func TestSSHEvents(t *testing.T) {
 		t.Errorf("events %v; want %v", got, want)
 	}
 }
+
+// TestSSHLines types in a terminal: what goes to the shell's prompt is told, and no password, nor what another program reads.
+func TestSSHLines(t *testing.T) {
+	m := ready(t)
+	cmd := exec.CommandContext(within(t, time.Minute), "ssh", append(m.options("user"), "-tt", m.root())...)
+	terminal, err := pty.StartWithSize(cmd, &pty.Winsize{Rows: 20, Cols: 120})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer terminal.Close()
+	seen := &syncBuffer{}
+	go io.Copy(seen, terminal) // ends with the terminal
+	for _, step := range []struct{ line, shows string }{
+		{"echo typed $((40 + 2))", "typed 42\r\n"},
+		{"read -s -p 'word:' WORD; echo kept ${#WORD}", "word:"},
+		{"hunter2", "kept 7\r\n"},
+		{"cat", "cat\r\n"},
+		{"to another program", "to another program\r\nto another program\r\n"},
+	} {
+		io.WriteString(terminal, step.line+"\r")
+		ctx := within(t, 20*time.Second)
+		for !strings.Contains(seen.String(), step.shows) {
+			select {
+			case <-time.After(20 * time.Millisecond):
+			case <-ctx.Done():
+				t.Fatalf("after %q never saw %q in %q", step.line, step.shows, seen.String())
+			}
+		}
+	}
+	terminal.Close()
+	cmd.Wait()
+	var got []string
+	for e := range m.Events(within(t, 20*time.Second), link.Cursor{}) {
+		if e.Type == link.EventSSHLine {
+			got = append(got, e.Command)
+		}
+		if e.Type == link.EventSSHClose {
+			break
+		}
+	}
+	want := []string{"echo typed $((40 + 2))", "read -s -p 'word:' WORD; echo kept ${#WORD}", "cat"}
+	if !slices.Equal(got, want) {
+		t.Errorf("told %q, want %q", got, want)
+	}
+}

@@ -88,6 +88,7 @@ const (
 	EventServiceExit = "service-exit" // Command, Status
 	EventSSHOpen     = "ssh-open"     // a connection passed authentication
 	EventSSHExec     = "ssh-exec"     // Command; "" is a login shell, "sftp" the subsystem
+	EventSSHLine     = "ssh-line"     // Command, a line typed at the prompt of a login shell, without passwords
 	EventSSHClose    = "ssh-close"
 	EventOOM         = "oom"  // Status is how many processes the kernel has killed for want of memory
 	EventLost        = "lost" // Status events before this one were dropped, because nobody fetched them
