@@ -1,10 +1,13 @@
 package sandbox_test
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -340,6 +343,45 @@ func TestRedeploy(t *testing.T) {
 	i.Remove("fn-1")
 	waitBoxes(t, e, "a removed function's sandbox stays", func(ids []string) bool { return len(ids) == 0 })
 	if err := i.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestRedeployDuringACall: a call goes on in its sandbox while the next version serves; then that sandbox goes.
+func TestRedeployDuringACall(t *testing.T) {
+	e := newEngine(t)
+	i := functions.New(functions.Options{
+		Runtimes: map[string]functions.Runtime{"python": newRuntime(t, e, func(o *sandbox.Options) { o.Warm = -1 })}, Journal: noJournal{},
+	})
+	d := deployment(t, "main.py", "import os, time\ndef handler(e, c):\n    print('runs')\n    time.sleep(e)\n    return os.environ['STAGE']\n")
+	d.Env, d.TimeoutMs = map[string]string{"STAGE": "before"}, 30_000
+	if err := i.Deploy(t.Context(), d); err != nil {
+		t.Fatal(err)
+	}
+	long := make(chan string, 1)
+	go func() {
+		a, err := i.Invoke(t.Context(), "fn-1", functions.Call{Payload: []byte("3")})
+		long <- fmt.Sprint(string(a.Payload), " of version ", a.Receipt.Version, " ", err)
+	}()
+	log, err := i.Logs("fn-1", functions.LogQuery{Follow: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for lines := bufio.NewScanner(log); lines.Scan() && lines.Text() != "runs"; {
+	}
+	old := boxes(t, e)
+	d.Env, d.Version = map[string]string{"STAGE": "after"}, d.Version+1 // the same code: a change of settings
+	if err := i.Deploy(t.Context(), d); err != nil {
+		t.Fatal(err)
+	}
+	if a, err := i.Invoke(t.Context(), "fn-1", functions.Call{Payload: []byte("0")}); err != nil || string(a.Payload) != `"after"` || !a.Receipt.Cold {
+		t.Errorf("the next call got %s, %+v, %v", a.Payload, a.Receipt, err)
+	}
+	if got := <-long; got != `"before" of version 7 <nil>` {
+		t.Errorf("the call under way got %s", got)
+	}
+	waitBoxes(t, e, "the sandbox of the former settings stays", func(ids []string) bool { return len(ids) == 1 && !slices.Contains(old, ids[0]) })
+	if err := errors.Join(log.Close(), i.Close()); err != nil {
 		t.Error(err)
 	}
 }
