@@ -71,12 +71,12 @@ func measurements(subjects []subject, stored []measured) []api.Measure {
 			out[at].Values[subjects[i].Name], out[at].Times[subjects[i].Name] = m.Value, m.At
 		}
 	}
-	slices.SortFunc(out, func(a, b api.Measure) int { return strings.Compare(inOrder(a.Name), inOrder(b.Name)) })
+	slices.SortFunc(out, func(a, b api.Measure) int { return strings.Compare(byLoad(a.Name), byLoad(b.Name)) })
 	return out
 }
 
-// inOrder is a name by which 1x comes before 10x.
-func inOrder(name string) string { return strings.Replace(name, " at 1x ", " at 01x ", 1) }
+// byLoad is a name by which 1x comes before 10x.
+func byLoad(name string) string { return strings.Replace(name, " at 1x ", " at 01x ", 1) }
 
 // callFigures are what the newest receipts of functions say of cold and warm calls, inside the cloud.
 func (c comparisons) callFigures(subjects []subject) ([]api.Measure, error) {
