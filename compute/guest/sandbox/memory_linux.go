@@ -10,13 +10,21 @@ import (
 // several of them share counts once for each, but never more than the whole container has had. A process that
 // ended between two calls of this is missed.
 func peakMemory(self int) int64 {
-	entries, err := os.ReadDir("/proc")
+	proc, err := os.Open("/proc")
+	if err != nil {
+		return 0
+	}
+	defer proc.Close()
+	names, err := proc.Readdirnames(-1)
 	if err != nil {
 		return 0
 	}
 	var sum, processes int64
-	for _, e := range entries {
-		if pid, err := strconv.Atoi(e.Name()); err == nil && pid != self {
+	for _, name := range names {
+		if name[0] > '9' {
+			continue
+		}
+		if pid, err := strconv.Atoi(name); err == nil && pid != self {
 			sum += statusBytes(pid)
 			processes++
 		}

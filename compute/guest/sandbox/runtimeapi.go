@@ -37,6 +37,7 @@ type result struct {
 type observer interface {
 	initialized()      // first /next
 	initFailed(result) // /init/error
+	answered()         // an answer; the runtime has not asked for the next event yet
 	ended(result)      // /next after an answer
 }
 
@@ -241,6 +242,7 @@ func (a *runtimeAPI) settle(w http.ResponseWriter, r *http.Request, to state, an
 	ok := from == running && a.current.id == r.PathValue("id")
 	if ok {
 		a.state, a.answer = responseSent, answer
+		a.observer.answered()
 	}
 	a.mu.Unlock()
 	if !ok {

@@ -22,6 +22,7 @@ type supervisor struct {
 	api      *runtimeAPI
 	process  *process // nil until the binding names a command
 	failed   chan error
+	used     chan wire.Usage // of the call that was answered last; nil: none was
 
 	mu    sync.Mutex // one writer of frames
 	conn  net.Conn
@@ -189,6 +190,13 @@ func (s *supervisor) initFailed(r result) {
 	s.report(wire.Failed, s.usage(), r.body)
 }
 
+// answered implements observer: what the call has used is looked up while the runtime comes for the next event, for it takes as long as that.
+func (s *supervisor) answered() {
+	used := make(chan wire.Usage, 1)
+	s.used = used
+	go func() { used <- s.usage() }()
+}
+
 // ended implements observer: the runtime has answered and asks for the next event. It is stopped before the answer
 // leaves, so that nothing of it runs between two calls.
 func (s *supervisor) ended(r result) {
@@ -197,7 +205,7 @@ func (s *supervisor) ended(r result) {
 	}
 	s.process.halt()
 	s.process.output.drain()
-	s.report(wire.Done, wire.Result{Usage: s.usage(), ContentType: r.contentType, Error: r.failed, Reusable: true}, r.body)
+	s.report(wire.Done, wire.Result{Usage: <-s.used, ContentType: r.contentType, Error: r.failed, Reusable: true}, r.body)
 }
 
 // timedOut ends a call whose time is over. An answer that was given without asking for the next event counts.
