@@ -12,6 +12,7 @@ import (
 	"nuage/api"
 	"nuage/controlplane/billing"
 	"nuage/controlplane/labs"
+	"nuage/storage"
 )
 
 // labWorld is the project of a run as its checks see it. Looking is no work on any layer: it leaves no activity.
@@ -40,6 +41,11 @@ func (w labWorld) Look(ctx context.Context, kind, of string) ([]any, error) {
 		return plainly(l.Items, err)
 	case "pool-users":
 		l, err := c.PoolUsers.List(ctx, w.project, of, api.Page{Limit: 1000})
+		return plainly(l.Items, err)
+	case "messages":
+		return w.messages(of)
+	case "findings":
+		l, err := c.Advisories.Findings(ctx, w.project)
 		return plainly(l.Items, err)
 	case "prices":
 		b, err := c.Ledger.Prices(ctx, of)
@@ -138,6 +144,27 @@ func (w labWorld) activities(ctx context.Context, resource string) ([]any, error
 			return plainly(all, nil)
 		}
 	}
+}
+
+// mostMessages of a queue are enough for a check.
+const mostMessages = 1000
+
+// messages are the oldest of a queue, without their being received: a check takes nothing from anybody.
+func (w labWorld) messages(queue string) ([]any, error) {
+	var all []api.Message
+	err := w.cp.Store.View(func(tx *storage.Tx) error {
+		q, err := w.cp.queues().find(tx, w.project, queue)
+		if err != nil {
+			return err
+		}
+		return messageTable.Each(tx, q.ID+"/", func(m message) error {
+			if all = append(all, m.public()); len(all) == mostMessages {
+				return storage.Stop
+			}
+			return nil
+		})
+	})
+	return plainly(all, err)
 }
 
 // compare spreads a comparison: a row for each layer, or figure, of each subject. of are the subjects with commas between.

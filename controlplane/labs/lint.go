@@ -218,7 +218,7 @@ func (c *critic) look(where string, l Look) {
 // Kinds are what a check can look at: the nouns of a project, and what is known of them.
 func Kinds() []string {
 	return []string{"instances", "images", "volumes", "snapshots", "networks", "load-balancers", "instance-groups", "keys", "security-groups", "apps", "databases",
-		"backups", "auth-pools", "functions", "triggers", "queues", "topics", "activities", "bill", "calls", "comparison", "measures", "pool-users", "releases", "prices", "break-even"}
+		"backups", "auth-pools", "functions", "triggers", "queues", "topics", "messages", "findings", "activities", "bill", "calls", "comparison", "measures", "pool-users", "releases", "prices", "break-even"}
 }
 
 // sameAs looks for tasks that differ from those of another language in anything but words.
