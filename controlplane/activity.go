@@ -83,23 +83,27 @@ func layerOf(noun, verb, detail string) api.Layer {
 	case "database exec", "database restore", "database schedule", "database archive", "database base", "database verify-base", "database base-failed":
 		return api.LayerData
 	}
-	return nounLayer(noun)
+	layer, _ := nounLayer(noun)
+	return layer
 }
 
-func nounLayer(noun string) api.Layer {
+// nounLayer is the layer of work on a noun that is not named above. known: somebody has decided it.
+func nounLayer(noun string) (layer api.Layer, known bool) {
 	switch noun {
 	case "key", "user", "token", "project", "auth-pool":
-		return api.LayerIdentities
+		return api.LayerIdentities, true
 	case "security-group", "network", "load-balancer":
-		return api.LayerNetworkControls
-	case "volume", "snapshot":
-		return api.LayerData
+		return api.LayerNetworkControls, true
+	case "volume", "snapshot", "backup":
+		return api.LayerData, true
 	case "image":
-		return api.LayerOperatingSystem
+		return api.LayerOperatingSystem, true
 	case "instance-group":
-		return api.LayerScaling
+		return api.LayerScaling, true
+	case "instance", "app", "database", "function", "trigger", "queue", "topic", "budget", "invoice", "receipts", "clock", "cloud", "lab", "advisory":
+		return api.LayerConfiguration, true
 	}
-	return api.LayerConfiguration
+	return api.LayerConfiguration, false
 }
 
 // commandLayer reads from a command on an instance what it was about; what it does not know is work on the operating system.
