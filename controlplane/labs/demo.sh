@@ -285,6 +285,9 @@ result() {
 	done
 	shift
 	run nuage compare "${subjects[@]}"
+	if nuage compare "${subjects[@]}" -o html >bin/compare.html; then
+		note "The same as one page, with a chart of cost over load: bin/compare.html. In French: nuage compare ${subjects[*]} -o html --lang fr > compare.html"
+	fi
 	run nuage bill
 	for function; do run nuage bill calls "$function" --last 5; done
 }
