@@ -140,7 +140,7 @@ func (w labWorld) activities(ctx context.Context, resource string) ([]any, error
 			return nil, err
 		}
 		all = append(all, part.Items...)
-		if q.After = part.Next; part.Next == "" {
+		if q.After = part.Next; len(part.Items) < q.Limit { // Next goes on where more may be recorded later
 			return plainly(all, nil)
 		}
 	}
