@@ -2,7 +2,9 @@ package controlplane
 
 import (
 	"net/netip"
+	"os"
 	"slices"
+	"strings"
 
 	"nuage/api"
 	"nuage/functions"
@@ -48,9 +50,37 @@ func closedIn(cidr string) []string {
 	return out
 }
 
-// LaptopAddresses are the addresses and ranges at which the machine that a cloud runs on hears, as they are now, and which no
+// Closed is what functions with a way out are kept from: the laptop's addresses; and, behind ?, the resolvers that are to be reached
+// all the same, for names.
+func Closed() []string {
+	all := laptopAddresses()
+	for _, path := range []string{"/etc/resolv.conf", "/run/systemd/resolve/resolv.conf"} {
+		text, err := os.ReadFile(path)
+		if err != nil {
+			continue // that of systemd is not everywhere
+		}
+		all = append(all, resolvers(string(text))...)
+	}
+	return all
+}
+
+// resolvers are the servers that a resolv.conf names and that are reached over a network, each behind ?.
+func resolvers(text string) (out []string) {
+	for line := range strings.Lines(text) {
+		words := strings.Fields(line)
+		if len(words) < 2 || words[0] != "nameserver" {
+			continue
+		}
+		if a, err := netip.ParseAddr(words[1]); err == nil && !a.IsLoopback() && a.Zone() == "" {
+			out = append(out, "?"+a.String())
+		}
+	}
+	return out
+}
+
+// laptopAddresses are the addresses and ranges at which the machine that a cloud runs on hears, as they are now, and which no
 // program of a customer may reach; those in networks of the cloud are left out, for they come and go and are closed in any case.
-func LaptopAddresses() []string {
+func laptopAddresses() []string {
 	all := slices.DeleteFunc(hostAddresses(), func(text string) bool {
 		a, err := netip.ParseAddr(text)
 		return err != nil || a.IsLinkLocalUnicast() || cloudRange().Contains(a)

@@ -270,7 +270,7 @@ func (c *cloud) runtimes() (map[string]functions.Runtime, error) {
 	if warm == 0 {
 		warm = -1 // none at all
 	}
-	s, err := sandbox.New(sandbox.Options{Engine: c.engine, Dir: c.socketDir(), Logger: c.conf.Log, Prepare: c.prepareImage, Closed: controlplane.LaptopAddresses, Warm: warm, KeepAlive: c.conf.KeepAlive})
+	s, err := sandbox.New(sandbox.Options{Engine: c.engine, Dir: c.socketDir(), Logger: c.conf.Log, Prepare: c.prepareImage, Closed: controlplane.Closed, Warm: warm, KeepAlive: c.conf.KeepAlive})
 	if err != nil {
 		return nil, err
 	}

@@ -15,37 +15,38 @@ import (
 
 // Enclose is the firewall of a container in which nobody but this process may ever change it: nothing comes in but answers, what goes
 // out is what reach says. Its entries are addresses or ranges behind + (may be reached) or - (may not); the first that fits counts, and
-// what none names is out of reach. Then this process gives up for good what it took, in all its threads.
+// what none names is out of reach. Of those behind ?, which are resolvers, port 53 is reached whatever the others say. Then this process
+// gives up for good what it took, in all its threads.
 // Invalid: an entry that is none. Internal: the kernel refuses.
 func Enclose(reach []string) error {
-	out, err := parseReach(reach)
+	out, resolvers, err := parseReach(reach)
 	if err != nil {
 		return err
 	}
-	if err := new(firewall).load(policy{out: out}); err != nil {
+	if err := new(firewall).load(policy{out: out, resolvers: resolvers}); err != nil {
 		return api.Errorf(api.Internal, "cannot close a sandbox in: %w", err)
 	}
 	return dropInAllThreads()
 }
 
 // parseReach reads a list of which the first entry that fits counts, from its end on.
-func parseReach(reach []string) (out ranges, err error) {
+func parseReach(reach []string) (out, resolvers ranges, err error) {
 	for n := len(reach) - 1; n >= 0; n-- {
-		text, allowed := strings.CutPrefix(reach[n], "+")
-		if !allowed {
-			text = strings.TrimPrefix(text, "-")
+		entry := reach[n]
+		r, err := parseRanges([]string{strings.TrimLeft(entry, "+-?")})
+		if err != nil || !strings.ContainsAny(entry[:1], "+-?") {
+			return nil, nil, api.Errorf(api.Invalid, "cannot use %q as what a sandbox may reach: write +10.0.0.0/8, -10.0.0.1 or ?10.0.0.53", entry)
 		}
-		r, err := parseRanges([]string{text})
-		if err != nil || text == reach[n] {
-			return nil, api.Errorf(api.Invalid, "cannot use %q as what a sandbox may reach: write +10.0.0.0/8 or -10.0.0.1", reach[n])
-		}
-		if allowed {
+		switch entry[0] {
+		case '+':
 			out = merge(append(out, r...))
-		} else {
+		case '-':
 			out = out.without(r)
+		case '?':
+			resolvers = merge(append(resolvers, r...))
 		}
 	}
-	return out, nil
+	return out, resolvers, nil
 }
 
 // dropInAllThreads clears what only the firewall needs in all threads, as capabilities are a thread's.

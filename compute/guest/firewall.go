@@ -167,6 +167,9 @@ func (b *batch) output(p policy, denied expr.Any) {
 	for _, kind := range []byte{133, 134, 135, 136} { // neighbour discovery
 		b.rule(v6(), protocol(unix.IPPROTO_ICMPV6), icmpType(kind), accept())
 	}
+	for _, kind := range []byte{unix.IPPROTO_UDP, unix.IPPROTO_TCP} {
+		b.match(p.resolvers, target4, target6, accept(), protocol(kind), ports(53, 53))
+	}
 	b.match(p.out, target4, target6, accept())
 	b.rule([]expr.Any{denied})
 }

@@ -28,6 +28,8 @@ type policy struct {
 	in     []rule
 	denyIn ranges
 	out    ranges // what may be reached
+
+	resolvers ranges // of which port 53 may be reached in any case
 }
 
 func parsePolicy(c link.Config) (policy, error) {
@@ -43,7 +45,7 @@ func parsePolicy(c link.Config) (policy, error) {
 	if c.AllowOut == nil {
 		allowOut = everywhere()
 	}
-	return policy{in, denyIn, allowOut.without(denyOut)}, nil
+	return policy{in: in, denyIn: denyIn, out: allowOut.without(denyOut)}, nil
 }
 
 func parseRules(in []link.Rule) ([]rule, error) {

@@ -10,7 +10,7 @@ import (
 // closings are what no sandbox with a way out may reach, asked for again after a while: a laptop changes its addresses.
 type closings struct {
 	mu   sync.Mutex
-	text string // -address,-address
+	text string // -address,?resolver
 	at   time.Time
 }
 
@@ -22,10 +22,14 @@ func (c *closings) now(ask func() []string) string {
 	defer c.mu.Unlock()
 	if c.text == "" || time.Since(c.at) >= closedFor {
 		c.text, c.at = "", time.Now()
-		for _, address := range ask() {
-			c.text += ",-" + address
+		var all []string
+		for _, entry := range ask() {
+			if !strings.HasPrefix(entry, "?") {
+				entry = "-" + entry
+			}
+			all = append(all, entry)
 		}
-		c.text = strings.TrimPrefix(c.text, ",")
+		c.text = strings.Join(all, ",")
 	}
 	return c.text
 }

@@ -59,7 +59,7 @@ func TestReach(t *testing.T) {
 		t.Errorf("at the other sandbox came %s, %v", got.outcome.Payload, got.err)
 	}
 
-	closed.Store(&[]string{"10.213.98.1"})
+	closed.Store(&[]string{"10.213.98.1", "?10.213.98.1"})
 	for end := time.Now().Add(20 * time.Second); ; time.Sleep(50 * time.Millisecond) {
 		o, _ := call(t, p, laptop)
 		if string(o.Payload) == `"PermissionError"` || string(o.Payload) == `"OSError"` || string(o.Payload) == `"ConnectionRefusedError"` {
@@ -68,6 +68,14 @@ func TestReach(t *testing.T) {
 		if time.Now().After(end) {
 			t.Fatalf("a new address of the laptop: %s", o.Payload)
 		}
+	}
+	names, err := net.Listen("tcp4", "10.213.98.1:53")
+	if err != nil {
+		t.Skipf("SKIPPED: only root may listen on port 53: %v", err)
+	}
+	t.Cleanup(func() { names.Close() })
+	if o, _ := call(t, p, `{"do": "connect", "host": "10.213.98.1", "port": 53}`); string(o.Payload) != `"connected"` {
+		t.Errorf("a resolver at an address of the laptop: %s", o.Payload)
 	}
 }
 

@@ -36,6 +36,7 @@ type Options struct {
 	// Prepare makes an image that is not made before its first use; nil: all are there. It is called at each Check.
 	Prepare func(ctx context.Context, image string) error
 	// Closed are addresses and ranges that no sandbox with a way out may reach: those at which the laptop hears, as they are now; nil: none.
+	// Those that begin with ? are resolvers that the engine asks on behalf of sandboxes: of these port 53 is reached all the same.
 	Closed    func() []string
 	Warm      int           // sandboxes kept ready at least for each runtime, memory size and network in use; 2 when 0, none at all when negative
 	Max       int           // sandboxes at once; 32 when 0
