@@ -56,7 +56,9 @@ func (cp *ControlPlane) accept(ctx context.Context, f api.Function, call api.Inv
 	}
 	now := cp.Now().UTC()
 	e := asyncEvent{ID: functions.NewRequestID(), Function: f.ID, Project: f.Project, Payload: call.Payload, ContentType: call.ContentType, Qualifier: call.Qualifier, AcceptedAt: now, NextAt: now}
-	err := cp.Store.Commit(ctx, func(tx *storage.Tx) error { return addEvent(tx, e, false) })
+	err := cp.Store.Commit(ctx, func(tx *storage.Tx) error {
+		return errors.Join(addEvent(tx, e, false), cp.meterRequest(tx, asyncRequests, &f.Meta, int64(len(call.Payload))))
+	})
 	if err != nil {
 		return api.Answer{}, err
 	}

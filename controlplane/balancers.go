@@ -103,7 +103,7 @@ func (m *balancers) ensure(b api.LoadBalancer) (*balancer, error) {
 	}
 	one = &balancer{meta: b.Meta, tcp: tcp, asked: b.Spec.Port, known: map[string]aim{}}
 	one.Balancer = ingress.OpenBalancer(l, ingress.BalancerOptions{
-		Project: b.Project, Name: b.Name, TCP: tcp, Logger: m.cp.log, Now: m.cp.Now, Metrics: m.metrics,
+		Project: b.Project, Name: b.Name, TCP: tcp, Logger: m.cp.log, Now: m.cp.Now, Metrics: m.metrics, Sent: m.cp.Edge.Sent(),
 		OnDead:    func(backend string, _ error) { m.cp.health.ask(checkupKey(b.ID, backend)) },
 		OnDrained: m.cp.loop.wake,
 	})

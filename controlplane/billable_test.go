@@ -18,12 +18,12 @@ var billable = map[string][]string{
 	"Volumes":        {"volume-storage"},
 	"Snapshots":      {"snapshot-storage"},
 	"Images":         {"image-storage"},
-	"LoadBalancers":  {"load-balancer-hours"},
-	"Apps":           {"app-hours:micro"},                                            // and build-minutes, by builds
+	"LoadBalancers":  {"load-balancer-hours", "load-balancer-bytes-out"},
+	"Apps":           {"app-hours:micro", "app-bytes-out"},                           // and build-minutes, by builds
 	"Databases":      {"database-hours:large", "database-storage", "backup-storage"}, // the last for an archived log
 	"Backups":        {"backup-storage"},
-	"Functions":      {"function-requests", "function-gb-seconds", "function-vcpu-seconds"}, // by receipts, not by runs
-	"AuthPools":      nil,                                                                   // free, as the first 50,000 users are elsewhere
+	"Functions":      {"function-requests", "function-gb-seconds", "function-vcpu-seconds", "function-bytes-out", "function-async-requests"}, // by receipts, not by runs
+	"AuthPools":      nil,                                                                                                                    // free, as the first 50,000 users are elsewhere
 	"PoolUsers":      nil,
 	"Versions":       nil, // of functions: their calls are billed
 	"Triggers":       nil, // what they call is billed
@@ -47,7 +47,7 @@ func TestEveryNounIsBilledOrFree(t *testing.T) {
 			t.Errorf("nobody has decided how %s are billed", name)
 		}
 		for _, m := range meters {
-			if name != "Functions" && name != "Queues" && name != "Topics" {
+			if of, _ := billing.MeterOf(m); of.Spread {
 				timed = append(timed, m)
 			}
 			priced(t, m)

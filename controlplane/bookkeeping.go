@@ -50,13 +50,16 @@ func (k *bookkeeper) run(ctx context.Context) {
 		}
 		timer.Stop()
 	}
+	if err := k.cp.meterSent(); err != nil {
+		k.cp.log.Error("what went out last is not metered", "error", err)
+	}
 }
 
 // work does what is due. What fails is tried again the next time.
 func (k *bookkeeper) work(ctx context.Context) {
 	k.one.Lock()
 	defer k.one.Unlock()
-	if err := errors.Join(k.closeEnded(ctx), k.watchBudgets(ctx)); err != nil && ctx.Err() == nil {
+	if err := errors.Join(k.cp.meterSent(), k.closeEnded(ctx), k.watchBudgets(ctx)); err != nil && ctx.Err() == nil {
 		k.cp.log.Error("books not kept; it is tried again", "error", err)
 	}
 }

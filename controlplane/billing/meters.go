@@ -19,6 +19,7 @@ const (
 	GBSeconds   Unit = "GB-Seconds"   // stored in MB-ms; as on AWS Lambda a GB is 1024 MB
 	VCPUSeconds Unit = "vCPU-Seconds" // stored in thousandths of a vCPU x ms
 	Requests    Unit = "Requests"     // stored as a count
+	GB          Unit = "GB"           // stored in bytes; 2^30 of them
 )
 
 const (
@@ -40,6 +41,8 @@ func (u Unit) Stored() string {
 		return "MB-ms"
 	case VCPUSeconds:
 		return "milli-vCPU-ms"
+	case GB:
+		return "bytes"
 	}
 	return "requests"
 }
@@ -57,6 +60,8 @@ func (u Unit) divisor(hoursPerMonth int64) int64 {
 		return mibPerGB * 1000
 	case VCPUSeconds:
 		return 1_000_000
+	case GB:
+		return 1 << 30
 	}
 	return 1
 }
@@ -77,14 +82,18 @@ type Meter struct {
 
 // Names of meters without a size. Those with one are built by InstanceHours, SpotHours, AppHours and DatabaseHours.
 const (
-	PublicAddressHours  = "public-address-hours" // of an instance that the laptop reaches: one run is from a start to the stop
-	LoadBalancerHours   = "load-balancer-hours"  // while the load balancer exists, used or not
-	VolumeStorage       = "volume-storage"       // declared size, attached or not
-	SnapshotStorage     = "snapshot-storage"     // measured size
-	ImageStorage        = "image-storage"        // measured size of images that a project made or pulled
-	BuildMinutes        = "build-minutes"        // of builds that made an image
-	DatabaseStorage     = "database-storage"     // declared size
-	BackupStorage       = "backup-storage"       // measured size of a database's backups
+	PublicAddressHours  = "public-address-hours"    // of an instance that the laptop reaches: one run is from a start to the stop
+	LoadBalancerHours   = "load-balancer-hours"     // while the load balancer exists, used or not
+	VolumeStorage       = "volume-storage"          // declared size, attached or not
+	SnapshotStorage     = "snapshot-storage"        // measured size
+	ImageStorage        = "image-storage"           // measured size of images that a project made or pulled
+	BuildMinutes        = "build-minutes"           // of builds that made an image
+	DatabaseStorage     = "database-storage"        // declared size
+	BackupStorage       = "backup-storage"          // measured size of a database's backups
+	AppBytesOut         = "app-bytes-out"           // bodies that the edge sends for apps
+	FunctionBytesOut    = "function-bytes-out"      // bodies that the edge sends for functions
+	BalancerBytesOut    = "load-balancer-bytes-out" // bodies, and streams of TCP
+	AsyncRequests       = "function-async-requests" // accepted events, of 64 KiB each
 	FunctionRequests    = "function-requests"
 	FunctionGBSeconds   = "function-gb-seconds"
 	QueueRequests       = "queue-requests"        // of 64 KiB each, as those of topics
@@ -117,11 +126,13 @@ func Meters() []Meter {
 	all = append(all,
 		Meter{Name: PublicAddressHours, Unit: Hours, Service: "networks", Model: "iaas", Spread: true, PerRun: true},
 		Meter{Name: LoadBalancerHours, Unit: Hours, Service: "load-balancers", Model: "iaas", Spread: true},
+		Meter{Name: BalancerBytesOut, Unit: GB, Service: "load-balancers", Model: "iaas"},
 		Meter{Name: VolumeStorage, Unit: GBMonths, Service: "volumes", Model: "iaas", Spread: true},
 		Meter{Name: SnapshotStorage, Unit: GBMonths, Service: "snapshots", Model: "iaas", Spread: true},
 		Meter{Name: ImageStorage, Unit: GBMonths, Service: "images", Model: "iaas", Spread: true})
 	hours(AppHours, "apps", "paas")
-	all = append(all, Meter{Name: BuildMinutes, Unit: Minutes, Service: "apps", Model: "paas", Spread: true})
+	all = append(all, Meter{Name: BuildMinutes, Unit: Minutes, Service: "apps", Model: "paas", Spread: true},
+		Meter{Name: AppBytesOut, Unit: GB, Service: "apps", Model: "paas"})
 	hours(DatabaseHours, "databases", "paas")
 	return append(all,
 		Meter{Name: DatabaseStorage, Unit: GBMonths, Service: "databases", Model: "paas", Spread: true},
@@ -129,6 +140,8 @@ func Meters() []Meter {
 		Meter{Name: FunctionRequests, Unit: Requests, Service: "functions", Model: "faas"},
 		Meter{Name: FunctionGBSeconds, Unit: GBSeconds, Service: "functions", Model: "faas"},
 		Meter{Name: FunctionVCPUSeconds, Unit: VCPUSeconds, Service: "functions", Model: "faas"},
+		Meter{Name: FunctionBytesOut, Unit: GB, Service: "functions", Model: "faas"},
+		Meter{Name: AsyncRequests, Unit: Requests, Service: "functions", Model: "faas"},
 		Meter{Name: QueueRequests, Unit: Requests, Service: "queues", Model: "faas"},
 		Meter{Name: TopicRequests, Unit: Requests, Service: "topics", Model: "faas"})
 }

@@ -27,6 +27,7 @@ spot-hours:medium Hours ms instances iaas spread=true run=true
 spot-hours:large Hours ms instances iaas spread=true run=true
 public-address-hours Hours ms networks iaas spread=true run=true
 load-balancer-hours Hours ms load-balancers iaas spread=true run=false
+load-balancer-bytes-out GB bytes load-balancers iaas spread=false run=false
 volume-storage GB-Months MiB-ms volumes iaas spread=true run=false
 snapshot-storage GB-Months MiB-ms snapshots iaas spread=true run=false
 image-storage GB-Months MiB-ms images iaas spread=true run=false
@@ -36,6 +37,7 @@ app-hours:small Hours ms apps paas spread=true run=true
 app-hours:medium Hours ms apps paas spread=true run=true
 app-hours:large Hours ms apps paas spread=true run=true
 build-minutes Minutes ms apps paas spread=true run=false
+app-bytes-out GB bytes apps paas spread=false run=false
 database-hours:nano Hours ms databases paas spread=true run=true
 database-hours:micro Hours ms databases paas spread=true run=true
 database-hours:small Hours ms databases paas spread=true run=true
@@ -46,6 +48,8 @@ backup-storage GB-Months MiB-ms databases paas spread=true run=false
 function-requests Requests requests functions faas spread=false run=false
 function-gb-seconds GB-Seconds MB-ms functions faas spread=false run=false
 function-vcpu-seconds vCPU-Seconds milli-vCPU-ms functions faas spread=false run=false
+function-bytes-out GB bytes functions faas spread=false run=false
+function-async-requests Requests requests functions faas spread=false run=false
 queue-requests Requests requests queues faas spread=false run=false
 topic-requests Requests requests topics faas spread=false run=false`)
 	var got []string
@@ -67,7 +71,7 @@ func TestEveryBillableNounHasAPriceInEveryBook(t *testing.T) {
 		}
 	}
 	names = append(names, PublicAddressHours, LoadBalancerHours, VolumeStorage, SnapshotStorage, ImageStorage, DatabaseStorage, BackupStorage, BuildMinutes,
-		FunctionRequests, FunctionGBSeconds, FunctionVCPUSeconds, QueueRequests, TopicRequests)
+		FunctionRequests, FunctionGBSeconds, FunctionVCPUSeconds, QueueRequests, TopicRequests, AppBytesOut, FunctionBytesOut, BalancerBytesOut, AsyncRequests)
 	for _, name := range names {
 		if m, ok := MeterOf(name); !ok || m.Name != name {
 			t.Errorf("no meter %q", name)

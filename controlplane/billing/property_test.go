@@ -90,7 +90,7 @@ func pieces(t *rapid.T, truths []truth) (all []api.Usage) {
 // naiveBill computes the bill from what happened, with rationals and no code of the package: the cost of each line by its
 // key, and the total.
 func naiveBill(t *rapid.T, b *Book, truths []truth, q Query) (map[string]string, string) {
-	per := map[Unit]int64{Hours: 3_600_000, Minutes: 60_000, GBMonths: 1024 * 730 * 3_600_000, GBSeconds: 1_024_000, VCPUSeconds: 1_000_000, Requests: 1}
+	per := map[Unit]int64{Hours: 3_600_000, Minutes: 60_000, GBMonths: 1024 * 730 * 3_600_000, GBSeconds: 1_024_000, VCPUSeconds: 1_000_000, Requests: 1, GB: 1 << 30}
 	prices := make(map[string]string)
 	for _, p := range b.PriceBook().Prices {
 		prices[p.Meter] = p.UnitPrice

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"net"
 	"net/http"
+	"sync/atomic"
 )
 
 // statusClientGone is what metrics count for a caller that left before its answer. Nobody sees it.
@@ -13,6 +14,7 @@ const statusClientGone = 499
 type answer struct {
 	http.ResponseWriter
 	status   int                     // 0 until known
+	sent     *atomic.Int64           // bytes of its body; nil: nobody counts
 	onStatus func(int)               // may be nil
 	watch    *watch                  // nil: it may rest for as long as it likes
 	taken    func(net.Conn) net.Conn // what a connection that is taken over becomes; nil: itself
@@ -28,7 +30,11 @@ func (a *answer) Write(p []byte) (int, error) {
 	if a.watch != nil {
 		defer a.watch.touch()
 	}
-	return a.ResponseWriter.Write(p)
+	n, err := a.ResponseWriter.Write(p)
+	if a.sent != nil {
+		a.sent.Add(int64(n))
+	}
+	return n, err
 }
 
 // Hijack is how an upgraded connection is answered.
@@ -38,6 +44,9 @@ func (a *answer) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 		return nil, nil, err
 	}
 	a.note(http.StatusSwitchingProtocols)
+	if a.sent != nil {
+		conn = &countedConn{conn, a.sent}
+	}
 	if a.taken != nil {
 		conn = a.taken(conn)
 	}

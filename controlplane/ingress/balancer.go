@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"nuage/api"
@@ -18,7 +19,8 @@ type BalancerOptions struct {
 	Logger        *slog.Logger
 	Now           func() time.Time
 	Metrics       *BalancerMetrics
-	TCP           bool // passes connections on; false: HTTP requests
+	TCP           bool  // passes connections on; false: HTTP requests
+	Sent          *Sent // counts what goes out to callers; nil: nobody does
 
 	// OnDead hears of each backend that could not be dialled, OnDrained when a backend that left has ended all it had begun.
 	// Neither may block. Each may be nil.
@@ -126,9 +128,17 @@ func (b *Balancer) route() (r Route, proxyProtocol bool) {
 	return Route{Project: b.o.Project, Name: b.o.Name, Kind: KindBalancer, Note: b.service.Note}, b.service.ProxyProtocol
 }
 
+// sent counts what goes out to callers; nil: nobody does.
+func (b *Balancer) sent() *atomic.Int64 {
+	if b.o.Sent == nil {
+		return nil
+	}
+	return b.o.Sent.of(Sender{b.o.Project, b.o.Name, KindBalancer})
+}
+
 // ServeHTTP passes a request on, whatever its Host header.
 func (b *Balancer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	a := &answer{ResponseWriter: w}
+	a := &answer{ResponseWriter: w, sent: b.sent()}
 	defer b.o.Metrics.begin(b.o, func() string { return statusLabel(a.status) })()
 	id := requestID(r.Header.Get(api.HeaderRequestID))
 	w.Header().Set(api.HeaderRequestID, id)

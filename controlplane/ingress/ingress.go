@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -64,6 +65,7 @@ type Edge struct {
 	proxy    *proxy
 	random   func() float64
 	nobody   *site // of hosts without a route
+	sent     *Sent
 
 	certificates *certificates // nil: the edge speaks plain HTTP
 
@@ -80,14 +82,18 @@ type site struct {
 	pool   *Pool
 	demand *demand
 	seen   *seen
+	sent   *atomic.Int64
 }
+
+// Sent counts what goes out.
+func (e *Edge) Sent() *Sent { return e.sent }
 
 // New returns an edge without routes.
 func New(o Options) *Edge {
 	if o.Random == nil {
 		o.Random = rand.Float64
 	}
-	e := &Edge{now: o.Now, random: o.Random, onAnswer: o.OnAnswer, metrics: newMetrics(o.Registerer), proxy: newProxy(o.Logger), sites: map[string]*site{}, changed: make(chan struct{})}
+	e := &Edge{now: o.Now, random: o.Random, onAnswer: o.OnAnswer, metrics: newMetrics(o.Registerer), proxy: newProxy(o.Logger), sites: map[string]*site{}, sent: NewSent(), changed: make(chan struct{})}
 	unknown := Route{Kind: "none"}
 	e.nobody = &site{Route: unknown, pool: newPool(o.Now, nil, nil), demand: newDemand(o.Now()), seen: e.metrics.seen(unknown)}
 	return e
@@ -111,6 +117,7 @@ func (e *Edge) SetRoutes(routes []Route) {
 		if s.seen == nil || !s.seen.of(r) {
 			s.seen = e.metrics.seen(r)
 		}
+		s.sent = e.sent.of(Sender{r.Project, r.Name, r.Kind})
 		s.pool.Set(r.Backends, RoundRobin, 0)
 		sites[host] = s
 	}
@@ -187,7 +194,7 @@ func (e *Edge) ServeHTTP(w http.ResponseWriter, r *http.Request) { e.answer(w, r
 func (e *Edge) answer(w http.ResponseWriter, r *http.Request, inside bool) {
 	start := e.now()
 	s, known := e.site(hostName(r.Host))
-	a := &answer{ResponseWriter: w}
+	a := &answer{ResponseWriter: w, sent: s.sent}
 	if known && e.onAnswer != nil {
 		a.onStatus = func(status int) { e.onAnswer(s.Route, status) }
 	}

@@ -63,7 +63,9 @@ func (b *Balancer) carry(client *net.TCPConn) {
 		return
 	}
 	code = codeConnected
-	splice(client, target)
+	if n := splice(client, target); b.o.Sent != nil {
+		b.sent().Add(n)
+	}
 }
 
 // dial connects to the flight's next backend, and to the one after where that does not answer.
@@ -88,10 +90,13 @@ func dial(f *flight) (*net.TCPConn, error) {
 }
 
 // splice copies both ways until both sides have ended. A side that ends its stream may still be answered; where a
-// connection breaks, the other one breaks too, so that nobody takes half of an answer for all of it.
-func splice(a, b *net.TCPConn) {
+// connection breaks, the other one breaks too, so that nobody takes half of an answer for all of it. It returns how many bytes went to a.
+func splice(a, b *net.TCPConn) (toA int64) {
 	pass := func(to, from *net.TCPConn) {
-		_, err := io.Copy(to, from)
+		n, err := io.Copy(to, from)
+		if to == a {
+			toA = n
+		}
 		switch {
 		case err == nil:
 			_ = to.CloseWrite() // fails where it has closed already: then the other direction ends as well
@@ -104,6 +109,7 @@ func splice(a, b *net.TCPConn) {
 	back.Go(func() { pass(a, b) })
 	pass(b, a)
 	back.Wait()
+	return toA
 }
 
 // abort ends connections with a reset. Closing one that is broken or closed already can fail, and nothing follows from that.
