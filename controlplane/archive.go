@@ -57,13 +57,18 @@ func baseEvery(s api.DatabaseSpec) time.Duration {
 	return min(max(time.Duration(s.BackupSeconds)*time.Second, time.Hour), 24*time.Hour)
 }
 
-// baseDue tells whether another base is to be made: after its time, or when the log since the last one is longer than the storage.
+// baseDue tells whether another base is to be made: after its time, much sooner where the last one was of no use, or when the log since
+// the last one is longer than the storage.
 func (a archive) baseDue(s api.DatabaseSpec, now time.Time) bool {
 	if len(a.Bases) == 0 {
 		return true
 	}
 	last := a.Bases[len(a.Bases)-1]
-	return !now.Before(last.At.Add(baseEvery(s))) || last.Failed == "" && a.Place-last.Since > uint64(s.StorageBytes)
+	pause := baseEvery(s)
+	if last.Failed != "" {
+		pause /= 12
+	}
+	return !now.Before(last.At.Add(pause)) || last.Failed == "" && a.Place-last.Since > uint64(s.StorageBytes)
 }
 
 // keep says which bases stay: those that moments of the last keep pauses between backups begin with, newest last.

@@ -77,7 +77,8 @@ func TestWhenABaseIsDue(t *testing.T) {
 		{"not more often than each hour", basesOf("v"), 60, 0.9, false},
 		{"each day at least", basesOf("v"), 31 * 24 * 3600, 24, true},
 		{"after much log", long, 7200, 0.1, true},
-		{"one that failed is tried again in its time", failed, 7200, 0.1, false},
+		{"one that failed is not tried again at once, however long the log", failed, 7200, 0.1, false},
+		{"but sooner than the next one", failed, 7200, 0.17, true},
 	} {
 		spec.BackupSeconds = c.every
 		if got := c.a.baseDue(spec, archiveHour(c.now)); got != c.want {

@@ -13,7 +13,7 @@ import (
 
 // testGroup takes an instance group through load, a failure and another template.
 func testGroup(t *testing.T, c *liveCloud) {
-	c.do(t, "instance-group", "create", "fleet", "--min", "2", "--max", "3", "--cpu", "50", "--cooldown", "1s", "--image", "server", "--type", "nano",
+	c.do(t, "instance-group", "create", "fleet", "--min", "2", "--max", "3", "--cpu", "20", "--cooldown", "1s", "--image", "server", "--type", "nano",
 		"--security-group", "open", "--health", "/ready", "--health-port", "8080", "--health-interval", "1s")
 	c.members(t, "it begins with two members", 2)
 	t.Run("load", func(t *testing.T) { testGroupGrows(t, c) })
@@ -75,7 +75,7 @@ func testMemberFails(t *testing.T, c *liveCloud) {
 	c.decided(t, "retire", before[0]+": it is replaced: ")
 }
 
-// testGroupGrows uses the processors of all members.
+// testGroupGrows uses the processors of all members. On a busy machine they get far less than their type allows, so the aim is low.
 func testGroupGrows(t *testing.T, c *liveCloud) {
 	for _, name := range c.members(t, "there are two members", 2) {
 		if a, err := request("GET", "http://"+c.address(t, name)+":8080/burn", ""); err != nil || a.status != 200 {
@@ -83,7 +83,7 @@ func testGroupGrows(t *testing.T, c *liveCloud) {
 		}
 	}
 	c.members(t, "it grows under load", 3)
-	c.decided(t, "scale", "over 50% for 60 s: 2 to 3")
+	c.decided(t, "scale", "over 20% for 60 s: 2 to 3")
 	c.do(t, "instance-group", "update", "fleet", "--cpu", "0", "--no-wait")
 	c.members(t, "without a target it shrinks", 2)
 	c.decided(t, "scale", "without a target for cpu min is kept: 3 to 2")

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -14,9 +13,9 @@ import (
 
 // testMoment drops a table, after its server was killed between writes, and makes a database of what there was the moment before.
 func testMoment(t *testing.T, c *liveCloud) {
-	eventually(t, 3*time.Minute, "a copy is there from which the log can be replayed", func() error {
+	eventually(t, 8*time.Minute, "a copy is there from which the log can be replayed", func() error {
 		if show[api.Database](t, c, "database", "often").Status.Restorable == nil {
-			return errors.New("not yet")
+			return fmt.Errorf("not yet; the record says\n%s", c.do(t, "activity", "list", "--resource", "often"))
 		}
 		return nil
 	})
