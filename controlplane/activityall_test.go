@@ -4,7 +4,7 @@ import (
 	"go/ast"
 	"go/parser"
 	"go/token"
-	"io/fs"
+	"path/filepath"
 	"reflect"
 	"slices"
 	"strconv"
@@ -74,9 +74,11 @@ func TestEveryRecordedNounHasALayer(t *testing.T) {
 	parts := []string{"loop", "edge", "builder", "deployer", "scaling", "backup", "rotation", "patcher", "guest", "spot", "auth", "invoker", "budget", "bookkeeping", "bootstrap", "labs"}
 	position := map[string]int{"record": 2, "note": 1, "activity": 1} // of the noun
 	calls := 0
-	files, err := parser.ParseDir(token.NewFileSet(), ".", func(f fs.FileInfo) bool { return !strings.HasSuffix(f.Name(), "_test.go") }, 0)
+	files, err := filepath.Glob("*.go")
 	must(t, err)
-	for _, f := range files["controlplane"].Files {
+	for _, name := range slices.DeleteFunc(files, func(name string) bool { return strings.HasSuffix(name, "_test.go") }) {
+		f, err := parser.ParseFile(token.NewFileSet(), name, nil, 0)
+		must(t, err)
 		ast.Inspect(f, func(n ast.Node) bool {
 			call, ok := n.(*ast.CallExpr)
 			if !ok {

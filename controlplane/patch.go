@@ -136,6 +136,7 @@ func (cp *ControlPlane) releasePatched(tx *storage.Tx, a api.Advisory, read api.
 	next, origin := app, serves
 	next.Spec = operated(serves.Spec, app.Spec)
 	origin.Image, origin.Tag, origin.Promoted, origin.Prepared = "", "", "", true
+	origin.Built = fmt.Sprintf("release %d with %s %s", serves.Number, a.Package, a.Fixed)
 	if err := cp.addRelease(tx, platform("patcher"), &next, origin, 0); err != nil {
 		return err
 	}
