@@ -50,6 +50,12 @@ const (
 func (c *cli) testLab(ctx context.Context, s session, name, language string) (err error) {
 	begin := c.now()
 	t := &labTest{c: c, s: s}
+	if t.lab, err = s.cloud.Labs.Get(ctx, name, language); err != nil {
+		return err
+	}
+	if err := c.haveTools(t.lab); err != nil {
+		return err
+	}
 	if t.lab, err = s.cloud.Labs.Start(ctx, name, language); err != nil {
 		return err
 	}
