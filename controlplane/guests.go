@@ -436,23 +436,6 @@ func (g *guests) heard(ctx context.Context, one *guest, client *link.Client, e l
 	return g.observe(ctx, one, client)
 }
 
-// recordSSH records a command of an SSH session, or a line typed at its prompt, as the customer's work. Of an instance whose owner does not want
-// that, only that there was a session.
-func (cp *ControlPlane) recordSSH(tx *storage.Tx, one *guest, e link.Event) error {
-	i, err := instanceTable.Get(tx, one.id)
-	if err != nil {
-		return ignoreGone(err)
-	}
-	said := orElse(e.Command, "login shell")
-	switch {
-	case i.Spec.Unrecorded && e.Type == link.EventSSHLine:
-		return nil
-	case i.Spec.Unrecorded:
-		said = "a session; its commands are not recorded"
-	}
-	return cp.record(tx, api.Actor{Kind: api.Customer, Name: orElse(e.Key, e.User)}, "instance", &one.meta, "ssh", clip(said))
-}
-
 // killedForMemory notes when the kernel killed processes last.
 func killedForMemory(tx *storage.Tx, id string, at time.Time) error {
 	m, err := machineTable.Get(tx, id)
