@@ -20,13 +20,13 @@ func TestBudgetsTellOnceAMonth(t *testing.T) {
 	acted(t, play, func(t *testing.T, s *scene, _ *actor) {
 		s.queue(t, "mail", api.QueueSpec{})
 		s.trigger(t, api.TriggerSpec{ToQueue: "mail", Events: []string{"budget.alert"}})
-		_, err := s.plane.cloud.Instances.Create(asCustomer(), "default", "vm", api.InstanceSpec{Type: "micro"})
-		must(t, err)
 		b, err := s.plane.cloud.Budgets.Create(asCustomer(), "default", "b", api.BudgetSpec{Amount: "1", Alerts: []int{50, 100}, Forecast: []int{100}})
 		must(t, err)
 		if b.Status.Phase != api.Running || b.Status.Reason != withinBudget {
 			t.Errorf("a new budget is %+v", b.Status)
 		}
+		_, err = s.plane.cloud.Instances.Create(asCustomer(), "default", "vm", api.InstanceSpec{Type: "micro"})
+		must(t, err)
 		for range 40 { // days from 2000-01-01 on
 			_, err := s.plane.cloud.Clock.Change(asCustomer(), api.ClockChange{AdvanceSeconds: 86400})
 			must(t, err)
