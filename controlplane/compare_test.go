@@ -48,7 +48,7 @@ func TestComparisonOfRecordedWork(t *testing.T) {
 	p.did(t, platform("guest"), "instance", vm.Meta, "boot", "boot", "oom")
 	eventually(t, "it runs and is metered", func() bool {
 		got, err := c.Comparisons.Compare(ctx, "default", []string{"vm"})
-		return err == nil && got.Layers[9].Cells[0].Platform == 1 && got.Costs[0].PerHour == "0.005000000000"
+		return err == nil && got.Layers[9].Cells[0].Platform == 1 && got.Costs[0].PerHour == "0.010000000000" // its address too
 	})
 	got, err := c.Comparisons.Compare(ctx, "default", []string{"vm"})
 	must(t, err)

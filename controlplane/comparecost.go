@@ -145,9 +145,9 @@ func (c comparisons) cost(w *world, subjects []subject) (api.Measure, error) {
 	return out, nil
 }
 
-// owns tells that what is on the bill is the subject's.
+// owns tells that what is on the bill is the subject's: of itself, as its public address is, or of a thing that is its own.
 func (s subject) owns(service, resource, id string) bool {
-	return s.whole || id != "" && s.own[strings.TrimSuffix(service, "s")+"/"+resource] == id
+	return s.whole || id != "" && (id == s.meta.ID || s.own[strings.TrimSuffix(service, "s")+"/"+resource] == id)
 }
 
 // costs are what each subject costs by the hour, with all that runs or is kept of it now, and by the request.
